@@ -1,0 +1,1 @@
+"""exvivo: from the raw files of an ex-vivo drug study in donor-derived cells to its registered outcomes."""

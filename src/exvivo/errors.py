@@ -1,0 +1,61 @@
+"""Everything that exvivo says when it cannot go on.
+
+    ExvivoError
+    ├── ProtocolError     the study file
+    ├── InputError        one raw file
+    ├── DesignError       files disagree with the protocol or with each other
+    └── EstimationError   the data cannot answer the question
+
+A file or a protocol is read to its end and all its faults are raised together: an error
+carries one message for each fault. A message says where, what was found, what was expected
+and what to do. Poor data is never an exception: it is a status with a reason. Wrong calls
+from Python stay ``TypeError`` and ``ValueError``.
+"""
+
+from collections.abc import Iterable
+
+
+class ExvivoError(Exception):
+    """One or more faults that a person can mend.
+
+    Parameters
+    ----------
+    messages : one sentence group per fault, in the order in which a reader would meet them
+    """
+
+    def __init__(self, messages: str | Iterable[str]) -> None:
+        self.messages: tuple[str, ...] = (messages,) if isinstance(messages, str) else tuple(messages)
+        if not self.messages:
+            raise ValueError("an ExvivoError needs at least one message")
+        super().__init__(*self.messages)
+
+    def __str__(self) -> str:
+        return "\n".join(self.messages)
+
+
+class ProtocolError(ExvivoError):
+    """``study.yaml`` cannot be understood."""
+
+
+class InputError(ExvivoError):
+    """One raw file cannot be understood."""
+
+
+class DesignError(ExvivoError):
+    """Files disagree with the protocol or with each other."""
+
+
+class EstimationError(ExvivoError):
+    """The data cannot answer the question."""
+
+
+def fault(where: str, found: str, expected: str = "", action: str = "") -> str:
+    """Message of one fault: where, what was found, what was expected, what to do.
+
+    Examples
+    --------
+    >>> fault("ccl18.txt, line 14", "well 'C13' is outside a 96-well plate", "A1 to H12", "Export again as 96 wells")
+    "ccl18.txt, line 14: well 'C13' is outside a 96-well plate. Expected A1 to H12. Export again as 96 wells."
+    """
+    sentences = [found, f"Expected {expected}" if expected else "", action]
+    return f"{where}: " + " ".join(f"{text.rstrip('.')}." for text in sentences if text)

@@ -1,0 +1,1 @@
+"""See the module names: this package has no code of its own."""
