@@ -4,8 +4,8 @@ import re
 
 AS_GIVEN = "as given"
 
-_GRAMS = {"g": 1.0, "mg": 1e-3, "ug": 1e-6, "ng": 1e-9, "pg": 1e-12, "fg": 1e-15}
-_LITRES = {"l": 1.0, "dl": 1e-1, "ml": 1e-3, "ul": 1e-6}
+_GRAM_EXPONENT = {"g": 0, "mg": -3, "ug": -6, "ng": -9, "pg": -12, "fg": -15}
+_LITRE_EXPONENT = {"l": 0, "dl": -1, "ml": -3, "ul": -6}
 _ALIASES = {"µ": "u", "μ": "u", "micro": "u"}
 _PRINTED = {"l": "L", "dl": "dL", "ml": "mL", "ul": "uL"}
 
@@ -46,9 +46,10 @@ def conversion_factor(unit: str, target: str) -> float:
         return 1.0
     if AS_GIVEN in {source, wanted}:
         raise ValueError(f"cannot convert '{unit}' to '{target}': one of them has no unit")
-    return round(_per_litre(source) / _per_litre(wanted), 15)
+    return float(10.0 ** (_exponent(source) - _exponent(wanted)))
 
 
-def _per_litre(unit: str) -> float:
+def _exponent(unit: str) -> int:
+    """Power of ten of one unit in g/L."""
     mass, volume = unit.lower().split("/")
-    return _GRAMS[mass] / _LITRES[volume]
+    return _GRAM_EXPONENT[mass] - _LITRE_EXPONENT[volume]
