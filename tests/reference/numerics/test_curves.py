@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from exvivo.numerics.curves import Curve, Fixed, Standards, Weighting, fit_curves, fit_pooled, value
+from exvivo.numerics.curves import Curve, Weighting, fit_curves, fit_pooled
+from exvivo.numerics.least_squares import Fixed, Standards
+from exvivo.numerics.logistic import value
 from exvivo.numerics.variance import Array, VarianceFunction
 
 # NIST StRD, Misra1d (Misra 1978) and Rat42 (Ratkowsky 1983): data, certified values and standard deviations; public domain.

@@ -3,18 +3,9 @@
 import numpy as np
 import pytest
 
-from exvivo.numerics.curves import (
-    Fixed,
-    Standards,
-    Weighting,
-    estimate_variance,
-    fit_curves,
-    fit_pooled,
-    inverse,
-    jacobian,
-    slope,
-    value,
-)
+from exvivo.numerics.curves import Weighting, estimate_variance, fit_curves, fit_pooled
+from exvivo.numerics.least_squares import Fixed, Standards
+from exvivo.numerics.logistic import inverse, jacobian, slope, value
 from exvivo.numerics.variance import Array, VarianceFunction
 
 TRUTH = np.array([0.07, 1.15, np.log(350.0), 3.2])
