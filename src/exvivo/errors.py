@@ -12,6 +12,7 @@ and what to do. Poor data is never an exception: it is a status with a reason. W
 from Python stay ``TypeError`` and ``ValueError``.
 """
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -59,3 +60,14 @@ def fault(where: str, found: str, expected: str = "", action: str = "") -> str:
     """
     sentences = [found, f"Expected {expected}" if expected else "", action]
     return f"{where}: " + " ".join(f"{text.rstrip('.')}." for text in sentences if text)
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
+    """Message for a name that does not exist, with the nearest one that does.
+
+    >>> unknown("analyte", "CCL81", ["CCL18", "IL6"])
+    "unknown analyte 'CCL81'. Known: CCL18, IL6. Did you mean 'CCL18'?"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, 1)
+    return f"unknown {kind} '{name}'. Known: {', '.join(names) or 'none'}." + (f" Did you mean '{near[0]}'?" if near else "")

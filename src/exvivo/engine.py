@@ -1,0 +1,183 @@
+"""Work: the only parallel loop, the only cache and the only source of seeds.
+
+A task is a module-level function from one item to a ``Parcel`` of data frames and JSON facts. Tasks get
+paths or small tables and return kilobytes. Results are remembered under the digest of the task's name,
+its declared version and its canonical inputs, and stored as Parquet and JSON, never pickled; a stored
+parcel that cannot be read is computed again. Results do not depend on executor, order or neighbours:
+an item's random numbers come from the run's seed and the item's own key.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+
+Item = TypeVar("Item")
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What a task returns: named data frames and JSON facts."""
+
+    frames: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """One archive with every frame as Parquet and the facts as JSON."""
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("facts.json"), json.dumps(self.facts, sort_keys=True, allow_nan=False))
+            for name, frame in self.frames.items():
+                part = io.BytesIO()
+                frame.write_parquet(part)
+                archive.writestr(zipfile.ZipInfo(f"{name}.parquet"), part.getvalue())
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Parcel":
+        """Parcel from an archive; anything wrong with it is a ``ValueError``."""
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                facts = json.loads(archive.read("facts.json"))
+                names = [name for name in archive.namelist() if name.endswith(".parquet")]
+                frames = {name.removesuffix(".parquet"): pl.read_parquet(io.BytesIO(archive.read(name))) for name in names}
+        except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, pl.exceptions.PolarsError, EOFError) as error:
+            raise ValueError(f"unreadable parcel: {error}") from error
+        return cls(frames, facts)
+
+
+class Progress(Protocol):
+    """Where long work shows how far it is."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Start of a loop over ``total`` items."""
+
+    def advance(self, label: str) -> None:
+        """One item is done."""
+
+    def end(self, label: str, computed: int, reused: int) -> None:
+        """End of the loop."""
+
+
+class Silence:
+    """Progress that shows nothing."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, label: str) -> None:
+        """Nothing."""
+
+    def end(self, label: str, computed: int, reused: int) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """Results on disk, by key. Disposable: deleting the folder only costs time."""
+
+    folder: Path
+
+    def load(self, key: str) -> Parcel | None:
+        """Stored parcel, or None when there is none or it cannot be read."""
+        try:
+            return Parcel.from_bytes(self._path(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def save(self, key: str, parcel: Parcel) -> None:
+        """Store a parcel atomically."""
+        write_atomically(self._path(key), parcel.to_bytes())
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.parcel"
+
+
+class Work:
+    """The loop over items. ``version`` of a task is part of its key: raise it when its result would change.
+
+    Parameters
+    ----------
+    executor : any ``concurrent.futures.Executor``; None runs in this process
+    memo : where results are remembered; None remembers nothing
+    progress : where long work shows how far it is
+    seed : the run's only seed
+    """
+
+    def __init__(self, executor: Executor | None = None, memo: Memo | None = None, progress: Progress | None = None, seed: int = 0) -> None:
+        self.executor, self.memo, self.seed = executor, memo, seed
+        self.progress: Progress = progress or Silence()
+        self.computed: Counter[str] = Counter()
+        self.reused: Counter[str] = Counter()
+
+    def map(
+        self, func: Callable[[Item], Parcel], items: Sequence[Item], *, key: Callable[[Item], object], label: str, version: int = 1
+    ) -> list[Parcel]:
+        """Results of ``func`` for every item, in order.
+
+        ``key`` gives what a result depends on, as anything JSON can write (digests of files, of frames, of settings).
+        """
+        keys = [digest_of([func.__module__, func.__qualname__, version, key(item)]) for item in items]
+        found = {i: parcel for i, k in enumerate(keys) if self.memo and (parcel := self.memo.load(k)) is not None}
+        todo = [i for i in range(len(items)) if i not in found]
+        self.progress.begin(label, len(items))
+        for _ in found:
+            self.progress.advance(label)
+        for i, parcel in self._compute(func, {i: items[i] for i in todo}):
+            found[i] = parcel
+            if self.memo:
+                self.memo.save(keys[i], parcel)
+            self.progress.advance(label)
+        self.computed[label] += len(todo)
+        self.reused[label] += len(items) - len(todo)
+        self.progress.end(label, len(todo), len(items) - len(todo))
+        return [found[i] for i in range(len(items))]
+
+    def _compute(self, func: Callable[[Item], Parcel], items: Mapping[int, Item]) -> "Sequence[tuple[int, Parcel]] | Any":  # noqa: ANN401
+        if self.executor is None or len(items) < 2:
+            return ((i, func(item)) for i, item in items.items())
+        futures: dict[Future[Parcel], int] = {self.executor.submit(func, item): i for i, item in items.items()}
+        return ((futures[done], done.result()) for done in as_completed(futures))
+
+
+def rng_for(seed: int, key: str) -> np.random.Generator:
+    """Random numbers of one item: they depend on the run's seed and the item's key, and on nothing else."""
+    return np.random.default_rng(np.random.SeedSequence([seed, int(hashlib.sha256(key.encode()).hexdigest(), 16)]))
+
+
+def digest_of(value: object) -> str:
+    """sha256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+
+
+def digest_frame(frame: pl.DataFrame) -> str:
+    """sha256 of a frame's names, types and cells."""
+    head = json.dumps([frame.columns, [str(dtype) for dtype in frame.dtypes]])
+    return hashlib.sha256(head.encode() + frame.write_csv().encode()).hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, and a crash leaves no half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

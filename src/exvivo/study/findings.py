@@ -1,0 +1,53 @@
+"""The codes of what can be wrong with a study's data, declared once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exvivo.study.statuses import Severity
+
+
+class FindingCode(StrEnum):
+    """Stable codes; outside names."""
+
+    DONOR_UNKNOWN = "donor-unknown"
+    ID_UNKNOWN = "id-unknown"
+    ID_ORPHAN = "id-orphan"
+    ID_SIMILAR = "id-similar"
+    FILE_DUPLICATE = "file-duplicate"
+    FILE_UNREADABLE = "file-unreadable"
+    TUBE_UNLINKED = "tube-unlinked"
+    FILE_UNLISTED = "file-unlisted"
+    MAP_WITHOUT_EXPORT = "map-without-export"
+    EXPORT_WITHOUT_MAP = "export-without-map"
+    LAYOUT_DISAGREES = "layout-disagrees"
+    STANDARDS_EXCHANGED = "standards-exchanged"
+    PLATE_REFUSED = "plate-refused"
+    PAIR_ON_TWO_PLATES = "pair-on-two-plates"
+    UNIT_MISMATCH = "unit-mismatch"
+    COMPENSATION_MISSING = "compensation-missing"
+    CHANNEL_MISSING = "channel-missing"
+    VOLTAGE_DIFFERS = "voltage-differs"
+    GATE_YIELD_DIFFERS = "gate-yield-differs"
+    REDUCED_DISAGREES = "reduced-disagrees"
+    VALUE_OUT_OF_RANGE = "value-out-of-range"
+    POPULATION_MISMATCH = "population-mismatch"
+    BLANK_MISSING = "blank-missing"
+    IDENTIFIER_DROPPED = "identifier-dropped"
+    CONFLICTING_CLINICAL = "conflicting-clinical"
+    CRITERION_UNKNOWN = "criterion-unknown"
+    CRITERION_FAILED = "criterion-failed"
+    DECISION_TORN = "decision-torn"
+    DECISION_WITHOUT_TARGET = "decision-without-target"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that looks wrong: where, what was seen, what to do, which readouts it touches (none: all)."""
+
+    code: FindingCode
+    severity: Severity
+    place: str
+    evidence: str
+    suggestion: str
+    readouts: tuple[str, ...] = ()
+    donors: tuple[str, ...] = ()

@@ -1,0 +1,118 @@
+"""What the spine's stages hand on: frozen bundles of checked tables, all of them together a ``Run``.
+
+Every member is a table, so that a run can be written to disk, read back and compared without knowing
+any stage.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from exvivo.study.decisions import Decisions
+from exvivo.study.findings import Finding
+from exvivo.study.protocol import Protocol
+from exvivo.study.tables import Table
+
+Array = npt.NDArray[np.float64]
+
+LOADINGS = ("l1", "l2", "l3", "l4")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the instruments, the lab and the clinic wrote, as tables; nothing interpreted.
+
+    ``codes`` maps coded condition names to true ones while a study is blinded, and is empty otherwise;
+    ``found`` is what reading could not link.
+    """
+
+    folder: Path
+    files: Table
+    specimens: Table
+    readings: Table
+    layout: Table
+    vendor: Table
+    events: Table
+    tube_sheet: Table
+    clinical: Table
+    quantified: Table
+    found: tuple[Finding, ...]
+    blinded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SharedError:
+    """Errors that all concentrations of one curve share, as loadings: covariance = L Lᵀ, ln units.
+
+    Curve, standard-lot and dilution error only; reading error stays in ``se_log``.
+    """
+
+    table: Table
+
+    def loadings(self, plate: str, analyte: str) -> tuple[tuple[str, ...], Array]:
+        """Specimens on a curve and their loading matrix L, shape (n, 4)."""
+        frame = self.table.frame
+        rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
+        return tuple(rows["specimen"].to_list()), rows.select(LOADINGS).to_numpy()
+
+    def draw(self, rng: np.random.Generator, m: int) -> Mapping[tuple[str, str, str], Array]:
+        """``m`` joint draws of the shared ln error of every concentration, by (plate, analyte, specimen).
+
+        All specimens of a curve move together: one standard normal vector per plate, analyte and draw.
+        """
+        drawn: dict[tuple[str, str, str], Array] = {}
+        curves = self.table.frame.select("plate", "analyte").unique(maintain_order=True)
+        for plate, analyte in curves.iter_rows():
+            specimens, loading = self.loadings(plate, analyte)
+            moves = loading @ rng.standard_normal((loading.shape[1], m))
+            drawn.update({(plate, analyte, specimen): moves[i] for i, specimen in enumerate(specimens)})
+        return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Immunoassay: wells with concentrations, curves, verdicts, one row per specimen and analyte."""
+
+    wells: Table
+    curves: Table
+    verdicts: Table
+    concentrations: Table
+    shared_error: SharedError
+
+
+@dataclass(frozen=True, slots=True)
+class Gating:
+    """Cytometry: gates per donor, populations, tubes, expressions, gate uncertainty, densities for the contact sheet."""
+
+    gates: Table
+    populations: Table
+    tubes: Table
+    expressions: Table
+    gating_variance: Table
+    sketches: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The registered estimates, and everything beside them."""
+
+    effects: Table
+    supplementary: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a study. Report, page, verification and export take nothing else."""
+
+    protocol: Protocol
+    decisions: Decisions
+    inputs: Inputs
+    calibration: Calibration
+    gating: Gating
+    outcomes: Table
+    findings: Table
+    effects: Effects
+    exclusions: Table
