@@ -99,6 +99,7 @@ class Reason(StrEnum):
     BELOW_DETECTION = "below-detection"
     # outcomes
     SERUM_BLANK_MISSING = "serum-blank-missing"
+    BLANK_BELOW_LLOQ = "blank-below-lloq"
     NET_BELOW_DETECTION = "net-below-detection"
     # effects
     TOO_FEW_DONORS = "too-few-donors"
