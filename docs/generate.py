@@ -3,6 +3,7 @@
 ``python docs/generate.py`` writes them; ``tests/test_docs.py`` fails when a page differs from the code.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -94,9 +95,9 @@ def commands_page() -> str:
         done = subprocess.run(  # noqa: S603  our own interpreter
             [sys.executable, "-m", "exvivo", command, "--help"],
             capture_output=True,
-            text=True,
             check=True,
-            env={"COLUMNS": "100", "PATH": "", "TERM": "dumb", "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": "utf-8"},
+            env=os.environ | {"COLUMNS": "100", "TERM": "dumb", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"},
+            encoding="utf-8",
         )
         text = "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
         lines += [f"## exvivo {command}", "", "```", text, "```", ""]
