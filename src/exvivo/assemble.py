@@ -358,7 +358,7 @@ def subtract_blank(total: Value, blank: Value | None) -> Value:
 
 def _net_of_point(total: Value, amount: float, blank: float, blank_se: float) -> Value:
     net = amount - blank
-    limit = max(DETECTION_QUANTILE * blank * math.hypot(total.se or 0.0, blank_se), amount * 1e-9)
+    limit = min(max(DETECTION_QUANTILE * blank * math.hypot(total.se or 0.0, blank_se), amount * 1e-9), amount)
     if net <= limit:
         status, reason = SpecimenStatus.BELOW_LLOQ.value, Reason.NET_BELOW_DETECTION.value
         return replace(total, status=status, reason=reason, log_value=None, upper=math.log(limit))

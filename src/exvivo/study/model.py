@@ -389,3 +389,8 @@ class StudyFile(Block):
     analysis: Analysis = Field(description="rules of the analysis")
     blinding: Blinding | None = Field(None, description="coded conditions")
     files: Files = Field(default_factory=Files, description="where things lie inside the study folder")
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON Schema of study.yaml."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StudyFile.model_json_schema(by_alias=True)}
