@@ -133,7 +133,8 @@ def _healthy_values(n: int, rng: np.random.Generator) -> dict[str, Labels | Arra
 def _choose(weights: Array, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Index drawn from each row of weights that sum to one."""
     passed: npt.NDArray[np.int64] = (rng.random((len(weights), 1)) > weights.cumsum(axis=1)).sum(axis=1)
-    return np.minimum(passed, weights.shape[1] - 1)
+    chosen: npt.NDArray[np.int64] = np.minimum(passed, weights.shape[1] - 1)
+    return chosen
 
 
 def _flag(logit: Array, rng: np.random.Generator) -> Flags:

@@ -247,7 +247,7 @@ def _draw_values(
     rng = rng_for(seed, "sera")
     serum_level = generating.sd_serum * rng.standard_normal(shape)
     serum_drug = generating.sd_serum_drug * rng.standard_normal(shape)
-    brought = np.array([p.carried for p in parts]) * np.exp(0.4 * rng.standard_normal(shape))
+    brought = np.array([p.carried for p in parts]) * np.exp(generating.sd_carried * rng.standard_normal(shape))
     donor, serum = _index_of(people, cultures["donor"]), _index_of(people, cultures["serum_donor"])
     drug = _drug_flags(protocol, cultures)[:, None]
     comes_from = cultures["comes_from"].to_numpy()
