@@ -48,7 +48,7 @@ SSC = [f"SSc{i:03d}" for i in range(1, 7)]
 HD = ["HD01", "HD02", "HD03"]
 ELISA = ["CCL18", "PDGFBB", "IL6", "CXCL10", "CXCL4"]
 FLOW = ["CD204", "CD206", "CD163", "CD86", "MHCII", "TLR4"]
-CLINIC = {
+CLINIC: dict[str, list[str | None]] = {
     "autoab": ["ACA", "ATA", "RNAP3", "none", "ATA", None],
     "mrss": ["4", "22", "31", "8", "17", "12"],
     "du": ["never", "current", "past", "never", "past", "never"],
@@ -456,7 +456,7 @@ def run(protocol: Protocol) -> Run:
             "outcomes": "S1",
         },
     ]
-    exclusions = [
+    exclusions: list[dict[str, object]] = [
         {"what": "well", "target": "ccl18_1:1/G2", "readout": "CCL18", "by": "decision", "reason": NASTY, "decision": 3},
         {
             "what": "value",
