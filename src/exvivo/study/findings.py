@@ -34,6 +34,10 @@ class FindingCode(StrEnum):
     BLANK_MISSING = "blank-missing"
     IDENTIFIER_DROPPED = "identifier-dropped"
     CONFLICTING_CLINICAL = "conflicting-clinical"
+    CRITERION_UNKNOWN = "criterion-unknown"
+    CRITERION_FAILED = "criterion-failed"
+    DECISION_TORN = "decision-torn"
+    DECISION_WITHOUT_TARGET = "decision-without-target"
 
 
 @dataclass(frozen=True, slots=True)

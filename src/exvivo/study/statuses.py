@@ -80,6 +80,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"  # a decision took it out
     PLATE_REFUSED = "plate-refused"
     NO_CURVE = "no-curve"
+    NO_NOMINAL = "no-nominal"  # a standard whose concentration nobody wrote down
     BELOW_LLOQ = "below-lloq"
     ABOVE_ULOQ = "above-uloq"
     OVERFLOW = "overflow"
@@ -99,6 +100,7 @@ class Reason(StrEnum):
     BELOW_DETECTION = "below-detection"
     # outcomes
     SERUM_BLANK_MISSING = "serum-blank-missing"
+    BLANK_BELOW_LLOQ = "blank-below-lloq"
     NET_BELOW_DETECTION = "net-below-detection"
     # effects
     TOO_FEW_DONORS = "too-few-donors"

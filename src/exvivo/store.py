@@ -1,0 +1,355 @@
+"""The study folder on disk: digests of inputs, the results folder, the decision record.
+
+A results folder is built beside the old one and takes its place by renaming, so that a reader finds
+the old results or the new ones; a killed run leaves a folder with another name, swept by the next run.
+``manifest.json`` is written last and holds the digest of every file of the folder: results without it
+are not whole. Times stand in the manifest only.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+
+from exvivo.engine import write_atomically
+from exvivo.errors import DesignError, fault
+from exvivo.study import tables as kinds
+from exvivo.study.decisions import Decision, DecisionKind, Decisions, parse_decisions
+from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.protocol import Protocol, load_protocol
+from exvivo.study.run import Calibration, Effects, Gating, Inputs, Run, SharedError
+from exvivo.study.statuses import Severity
+from exvivo.study.tables import FORMAT_VERSION, Table, TableKind
+
+RESULTS = "results"
+MEMO = "memo"
+MANIFEST = "manifest.json"
+PACKAGES = ("exvivo", "numpy", "scipy", "polars", "numba", "pydantic", "altair", "vl-convert-python")
+
+_RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
+    ("inputs", "files", kinds.FILES),
+    ("inputs", "specimens", kinds.SPECIMENS),
+    ("inputs", "readings", kinds.READINGS),
+    ("inputs", "layout", kinds.LAYOUT),
+    ("inputs", "vendor", kinds.VENDOR),
+    ("inputs", "events", kinds.EVENTS),
+    ("inputs", "tube_sheet", kinds.TUBE_SHEET),
+    ("inputs", "clinical", kinds.CLINICAL),
+    ("inputs", "quantified", kinds.QUANTIFIED),
+    ("calibration", "wells", kinds.WELLS),
+    ("calibration", "curves", kinds.CURVES),
+    ("calibration", "verdicts", kinds.VERDICTS),
+    ("calibration", "concentrations", kinds.CONCENTRATIONS),
+    ("gating", "gates", kinds.GATES),
+    ("gating", "populations", kinds.POPULATIONS),
+    ("gating", "tubes", kinds.TUBES),
+    ("gating", "expressions", kinds.EXPRESSIONS),
+    ("gating", "gating_variance", kinds.GATING_VARIANCE),
+    ("gating", "sketches", kinds.SKETCHES),
+    ("effects", "effects", kinds.EFFECTS),
+    ("effects", "supplementary", kinds.SUPPLEMENTARY),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a results folder was made from and what it holds."""
+
+    study: str
+    seed: int
+    protocol_sha256: str
+    decisions_head: str
+    decisions_count: int
+    versions: dict[str, str]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    seconds: dict[str, float]
+    finished_at: str
+    table_format: int = FORMAT_VERSION
+
+    def to_bytes(self) -> bytes:
+        """JSON with sorted keys."""
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed run left behind, and finish a swap that it had begun."""
+    results = folder / RESULTS
+    for leftover in sorted(folder.glob(f".{RESULTS}-new-*")):
+        if not results.exists() and (leftover / MANIFEST).is_file():
+            leftover.replace(results)
+        else:
+            shutil.rmtree(leftover)
+    for leftover in folder.glob(f".{RESULTS}-old-*"):
+        shutil.rmtree(leftover)
+
+
+@contextmanager
+def building_results(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of ``results`` when the block ends well; the memo moves along."""
+    sweep(folder)
+    building = folder / f".{RESULTS}-new-{os.getpid()}"
+    building.mkdir(parents=True)
+    try:
+        yield building
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    _swap(folder, building)
+
+
+def _swap(folder: Path, building: Path) -> None:
+    results, retired = folder / RESULTS, folder / f".{RESULTS}-old-{os.getpid()}"
+    if (results / MEMO).is_dir():
+        (results / MEMO).replace(building / MEMO)
+    if results.exists():
+        results.replace(retired)
+    building.replace(results)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def seal(building: Path, run: Run, seconds: dict[str, float]) -> Manifest:
+    """Write the manifest of a finished results folder: the last file, with the digest of every other."""
+    outputs = {
+        path.relative_to(building).as_posix(): file_digest(path)
+        for path in sorted(building.rglob("*"))
+        if path.is_file() and MEMO not in path.relative_to(building).parts
+    }
+    manifest = Manifest(
+        study=run.protocol.file.study.id,
+        seed=run.protocol.file.analysis.seed,
+        protocol_sha256=run.protocol.sha256,
+        decisions_head=run.decisions.head,
+        decisions_count=len(run.decisions.records),
+        versions=installed_versions(),
+        inputs=dict(run.inputs.files.frame.select("path", "sha256").iter_rows()),
+        outputs=outputs,
+        seconds={stage: round(spent, 3) for stage, spent in seconds.items()},
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_atomically(building / MANIFEST, manifest.to_bytes())
+    return manifest
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Manifest of a study's results.
+
+    Raises
+    ------
+    DesignError : there are no whole results
+    """
+    path = folder / RESULTS / MANIFEST
+    if not path.is_file():
+        told = "there are no whole results" if not (folder / RESULTS).exists() else "the results have no manifest.json: they are not whole"
+        raise DesignError(fault(str(folder), told, action="Run the study with 'exvivo run'"))
+    return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def verify_outputs(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Files of the results that are missing or were changed, one message each."""
+    for name, digest in manifest.outputs.items():
+        yield from _verify_file(folder / RESULTS / name, f"{RESULTS}/{name}", digest)
+
+
+def verify_inputs(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Inputs that are missing or were changed since the run, one message each."""
+    for name, digest in manifest.inputs.items():
+        yield from _verify_file(folder / name, name, digest)
+
+
+def _verify_file(path: Path, name: str, digest: str) -> Iterator[str]:
+    if not path.is_file():
+        yield fault(name, "the file is missing", "the file that the run saw", "Restore it or run the study again")
+    elif file_digest(path) != digest:
+        yield fault(name, "the file was changed after the run", f"sha256 {digest[:12]}…", "Restore it or run the study again")
+
+
+def verify_record(protocol: Protocol, decisions: Decisions, manifest: Manifest) -> Iterator[str]:
+    """Whether the protocol and the decision record are those that the run saw; a cut tail is named."""
+    if protocol.sha256 != manifest.protocol_sha256:
+        yield fault("study.yaml", "the protocol was changed after the run", action="Run the study again")
+    count = len(decisions.records)
+    if count < manifest.decisions_count:
+        told = f"the record holds {count} decisions, the run saw {manifest.decisions_count}: its tail was cut"
+        yield fault(protocol.files.decisions, told, action="Restore the file from a copy")
+    elif decisions.head_at(manifest.decisions_count) != manifest.decisions_head:
+        yield fault(protocol.files.decisions, "the record was rewritten after the run", action="Restore the file from a copy")
+    elif count > manifest.decisions_count:
+        yield fault(protocol.files.decisions, f"{count - manifest.decisions_count} decisions came after the run", action="Run again")
+
+
+def check_key(protocol: Protocol, decisions: Decisions, key: Path | None) -> list[str]:
+    """What stands against unblinding: data that are not locked, or a key file that is not the sealed one."""
+    faults = []
+    if not decisions.locked:
+        faults.append(fault("unblind", "the data are not locked", "a lock before unblinding", "Decide 'lock' first"))
+    sealed = protocol.file.blinding.key_sha256 if protocol.file.blinding else None
+    if sealed is not None and (key is None or not key.is_file() or file_digest(key) != sealed):
+        told = "no key file was given" if key is None else f"{key} is not the sealed key file"
+        faults.append(fault("unblind", told, f"a file with sha256 {sealed[:12]}…", "Give --key FILE"))
+    return faults
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python, of this package and of what its numbers depend on."""
+    return {"python": platform.python_version(), "platform": sys.platform} | {name: version(name) for name in PACKAGES}
+
+
+def save_run(run: Run, building: Path) -> None:
+    """Write every table of a run as Parquet, so that ``load_run`` brings it back."""
+    target = building / "run"
+    for member, name, _ in _RUN_TABLES:
+        _write_parquet(getattr(getattr(run, member), name), target / f"{member}.{name}.parquet")
+    _write_parquet(run.calibration.shared_error.table, target / "calibration.shared_error.parquet")
+    for name in ("outcomes", "findings", "exclusions"):
+        _write_parquet(getattr(run, name), target / f"{name}.parquet")
+    facts = {"blinded": run.inputs.blinded, "table_format": FORMAT_VERSION}
+    write_atomically(target / "facts.json", (json.dumps(facts, sort_keys=True) + "\n").encode())
+
+
+def load_run(folder: Path) -> Run:
+    """The stored run of a study folder, without touching raw files.
+
+    Raises
+    ------
+    DesignError : there are no whole results, or they were written by another table format or protocol
+    """
+    manifest = load_manifest(folder)
+    protocol = load_protocol(folder / "study.yaml")
+    if manifest.table_format != FORMAT_VERSION or manifest.protocol_sha256 != protocol.sha256:
+        told = "the stored run belongs to another version of the protocol or of the table format"
+        raise DesignError(fault(str(folder / RESULTS), told, action="Run the study again with 'exvivo run'"))
+    source = folder / RESULTS / "run"
+    read: dict[str, dict[str, Table]] = {}
+    for member, name, kind in _RUN_TABLES:
+        read.setdefault(member, {})[name] = kind.build(pl.read_parquet(source / f"{member}.{name}.parquet"))
+    shared = SharedError(kinds.SHARED_ERROR.build(pl.read_parquet(source / "calibration.shared_error.parquet")))
+    facts = json.loads((source / "facts.json").read_text(encoding="utf-8"))
+    return Run(
+        protocol,
+        load_decisions(folder, protocol),
+        Inputs(folder=folder, found=(), blinded=facts["blinded"], **read["inputs"]),
+        Calibration(shared_error=shared, **read["calibration"]),
+        Gating(**read["gating"]),
+        kinds.OUTCOMES.build(pl.read_parquet(source / "outcomes.parquet")),
+        kinds.FINDINGS.build(pl.read_parquet(source / "findings.parquet")),
+        Effects(**read["effects"]),
+        kinds.EXCLUSIONS.build(pl.read_parquet(source / "exclusions.parquet")),
+    )
+
+
+def _write_parquet(table: Table, path: Path) -> None:
+    buffer = io.BytesIO()
+    table.frame.write_parquet(buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+
+
+def load_decisions(folder: Path, protocol: Protocol) -> Decisions:
+    """The decision record of a study; none is an empty record.
+
+    Raises
+    ------
+    InputError : a line is broken or the chain is
+    """
+    path = folder / protocol.files.decisions
+    return parse_decisions(path.read_bytes(), protocol.files.decisions) if path.is_file() else Decisions()
+
+
+def torn_finding(decisions: Decisions, where: str) -> tuple[Finding, ...]:
+    """Finding for a record whose last line was not written to its end."""
+    if not decisions.torn:
+        return ()
+    evidence = f"the last {len(decisions.torn)} bytes have no line end: {decisions.torn[:60]!r}"
+    return (
+        Finding(FindingCode.DECISION_TORN, Severity.WARNING, where, evidence, "Take the decision again; exvivo decide sets the rest aside"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """What a person decides; number, time and chain are added when it is written."""
+
+    kind: DecisionKind
+    target: str
+    value: str
+    reason: str
+    author: str
+
+
+def append_decision(folder: Path, protocol: Protocol, new: NewDecision, *, head: str | None = None) -> Decision:
+    """Append one decision under an exclusive lock, after checking the chain.
+
+    ``head`` is the digest of the last line that the caller saw; another head means that somebody decided in between.
+
+    Raises
+    ------
+    InputError : the record is broken
+    DesignError : somebody else holds the lock, or the record has moved on
+    """
+    path = folder / protocol.files.decisions
+    with _locked(path):
+        decisions = load_decisions(folder, protocol)
+        if head is not None and head != decisions.head:
+            told = f"the record has moved on: its head is {decisions.head[:12]}…, not {head[:12]}…"
+            raise DesignError(fault(path.name, told, action="Look at the new decisions and decide again"))
+        if decisions.torn:
+            _set_aside(path, decisions.torn)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        seq = len(decisions.records) + 1
+        decision = Decision(seq, at, new.author, new.kind, new.target, new.value, new.reason, decisions.head)
+        with path.open("ab") as file:
+            file.write(decision.line())
+            file.flush()
+            os.fsync(file.fileno())
+    return decision
+
+
+def _set_aside(path: Path, torn: bytes) -> None:
+    """Move a torn last line into a file of its own."""
+    write_atomically(path.with_name(f"{path.name}.torn-{hashlib.sha256(torn).hexdigest()[:8]}"), torn)
+    data = path.read_bytes()
+    write_atomically(path, data[: len(data) - len(torn)])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Exclusive lock file holding the pid; waits a few seconds for somebody else's."""
+    lock = path.with_name(f".{path.name}.lock")
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            break
+        except FileExistsError:
+            if time.monotonic() > deadline:
+                told = f"process {lock.read_text(encoding='utf-8').strip() or 'unknown'} holds the lock {lock.name}"
+                raise DesignError(
+                    fault(path.name, told, action="Wait for it to end, or delete the lock file if that process is gone")
+                ) from None
+            time.sleep(0.05)
+    try:
+        os.write(handle, str(os.getpid()).encode())
+        os.close(handle)
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
