@@ -4,7 +4,7 @@ In flows a truth; out flow ``specimens.csv`` and the list of tubes that instrume
 numbers in random order, because a lab that codes conditions into labels cannot be blinded.
 """
 
-import datetime
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +16,7 @@ from exvivo.formats.delimited import DelimitedTable, compose_table
 from exvivo.simulate.truth import Truth
 from exvivo.study.model import ElisaReadout, FlowReadout
 
-_FIRST_DAY = datetime.date(2024, 1, 15)
-_MATRICES = ("medium", "cells", "cell_free_medium")
+_FIRST_DAY = dt.date(2024, 1, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def compose_specimens(tubes: Tubes, factors: Sequence[str]) -> bytes:
     days = {run: i for i, run in enumerate(sorted(set(tubes.frame["run"])))}
     rows = []
     for row in tubes.frame.sort("specimen").iter_rows(named=True):
-        day = _FIRST_DAY + datetime.timedelta(weeks=days[row["run"]])
+        day = _FIRST_DAY + dt.timedelta(weeks=days[row["run"]])
         volume = "0.2" if row["matrix"] == "cells" else "1"
         living = ("" if row["viable_cells"] is None else f"{row['viable_cells']:.0f}", _printed(row["viability_pct"]))
         comment = "" if row["state"] == "ok" else "culture lost"

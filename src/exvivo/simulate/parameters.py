@@ -61,6 +61,10 @@ MODIFIED = "CCL18"
 """The readout whose drug effect depends on clinical variables."""
 
 
+BLANK_DILUTION = 1.0
+"""Cell-free blanks hold little and are measured undiluted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coefficients:
     """What each clinical variable adds to ln(drug ratio) of the modified readout, the others held."""

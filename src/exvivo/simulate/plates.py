@@ -17,8 +17,7 @@ import polars as pl
 from exvivo.engine import rng_for
 from exvivo.formats import grid, maps, softmax
 from exvivo.simulate.bench import Tubes
-from exvivo.simulate.parameters import Generating
-from exvivo.simulate.tabulate import BLANK_DILUTION
+from exvivo.simulate.parameters import BLANK_DILUTION, Generating
 from exvivo.simulate.truth import Array, Truth
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellLayout, WellReading, WellRole, well_name
 from exvivo.study.model import ElisaReadout
@@ -117,7 +116,7 @@ def _fixed_wells(block: ElisaReadout) -> dict[str, _Well]:
     standards = [_Well(WellRole.STANDARD, f"Std{i + 1}", level, 1.0, level) for i, level in enumerate(levels)]
     if series.zero:
         standards.append(_Well(WellRole.BLANK, None, None, None, 0.0))
-    wells = {}
+    wells: dict[str, _Well] = {}
     for index, well in enumerate(standards):
         column, row = divmod(index, ROWS)
         wells |= {well_name(row, 2 * column): well, well_name(row, 2 * column + 1): well}

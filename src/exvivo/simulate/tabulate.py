@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from exvivo.simulate.parameters import BLANK_DILUTION
 from exvivo.simulate.people import category_of
 from exvivo.simulate.truth import Array, Truth
 from exvivo.study.model import ElisaReadout, FlowReadout
@@ -23,9 +24,6 @@ ELISA_SE = (0.05, 0.10)
 
 FLOW_SE = 0.03
 """Reading error of a marker's delta, ln units."""
-
-BLANK_DILUTION = 1.0
-"""Cell-free blanks hold little and are measured undiluted."""
 
 _DETECTION = 1.645
 
@@ -71,7 +69,9 @@ def _readout_frame(truth: Truth, cultures: pl.DataFrame, name: str, rng: np.rand
     blank = np.full(len(rows), np.nan)
     numbers = {"log_value": measured.log_value, "se": measured.se, "lower_bound": measured.lower, "upper_bound": measured.upper}
     block = truth.protocol.file.readouts[name]
-    return cultures.select("experiment", "donor", "serum_donor", *truth.protocol.file.factors, "run", "viable_cells", "viability_pct").with_columns(
+    return cultures.select(
+        "experiment", "donor", "serum_donor", *truth.protocol.file.factors, "run", "viable_cells", "viability_pct"
+    ).with_columns(
         *(pl.Series(column, np.where(lost, blank, values)).fill_nan(None) for column, values in numbers.items()),
         pl.Series("status", np.where(lost, SpecimenStatus.MISSING.value, measured.status)),
         pl.Series("reason", np.where(lost, Reason.SPECIMEN_LOST.value, measured.reason)).replace({"": None}),
