@@ -80,6 +80,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"  # a decision took it out
     PLATE_REFUSED = "plate-refused"
     NO_CURVE = "no-curve"
+    NO_NOMINAL = "no-nominal"  # a standard whose concentration nobody wrote down
     BELOW_LLOQ = "below-lloq"
     ABOVE_ULOQ = "above-uloq"
     OVERFLOW = "overflow"
