@@ -114,7 +114,7 @@ def _levels(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> l
         return [*_binary(noted, sample, rows, modifier, rules), *level_rows]
     test = fit.joint(differences_of_levels(len(kept)))
     joint = replace(noted, donors=len(labels), df=test.df_numerator, p=test.p, method="joint-f-log-ratio", status=EffectStatus.ESTIMATED)
-    facts = {"F": test.F, "df_denominator": test.df_denominator, "levels_tested": kept}
+    facts = {"F": test.F if np.isfinite(test.F) else None, "df_denominator": test.df_denominator, "levels_tested": kept}
     return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(**facts), *level_rows]
 
 
