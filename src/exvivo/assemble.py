@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from exvivo.study.decisions import Decisions, TargetKind
-from exvivo.study.model import Criterion, ElisaReadout, FlowReadout, Operator
+from exvivo.study.model import ElisaReadout, FlowReadout
 from exvivo.study.protocol import Design
 from exvivo.study.run import Calibration, Gating, Inputs
 from exvivo.study.statuses import ExpressionStatus, Reason, SpecimenStatus
@@ -358,7 +358,7 @@ def subtract_blank(total: Value, blank: Value | None) -> Value:
 
 def _net_of_point(total: Value, amount: float, blank: float, blank_se: float) -> Value:
     net = amount - blank
-    limit = max(DETECTION_QUANTILE * blank * math.hypot(total.se or 0.0, blank_se), amount * 1e-9)
+    limit = min(max(DETECTION_QUANTILE * blank * math.hypot(total.se or 0.0, blank_se), amount * 1e-9), amount)
     if net <= limit:
         status, reason = SpecimenStatus.BELOW_LLOQ.value, Reason.NET_BELOW_DETECTION.value
         return replace(total, status=status, reason=reason, log_value=None, upper=math.log(limit))
@@ -453,26 +453,7 @@ def _sets_of(row: Row, donor: Row | None, design: Design) -> list[str]:
         viability = _number(row["viability_pct"])
         dead = analysis_set.min_viability_pct is not None and viability is not None and viability < analysis_set.min_viability_pct
         population = design.populations[design.experiments[analysis_set.experiment].population]
-        fits = not analysis_set.criteria or donor is None or all(meets(donor, c) is not False for c in population.criteria)
+        fits = not analysis_set.criteria or donor is None or all(c.holds(donor.get(c.variable)) is not False for c in population.criteria)
         if fits and not dead:
             found.append(name)
     return found
-
-
-def meets(donor: Row, criterion: Criterion) -> bool | None:
-    """Whether a donor meets a criterion; None when the variable is missing."""
-    value = donor.get(criterion.variable)
-    if value is None:
-        return None
-    if isinstance(criterion.value, str) or isinstance(value, str):
-        return str(value) == str(criterion.value)
-    if not isinstance(value, int | float):
-        return None
-    number, limit = float(value), float(criterion.value)
-    return {
-        Operator.AT_LEAST: number >= limit,
-        Operator.ABOVE: number > limit,
-        Operator.AT_MOST: number <= limit,
-        Operator.BELOW: number < limit,
-        Operator.EQUAL: number == limit,
-    }[criterion.op]

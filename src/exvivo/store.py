@@ -164,19 +164,49 @@ def load_manifest(folder: Path) -> Manifest:
     return Manifest(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def verify_outputs(folder: Path) -> list[str]:
-    """Files of the results that are missing or differ from the manifest, one message each."""
-    manifest = load_manifest(folder)
-    messages = []
+def verify_outputs(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Files of the results that are missing or were changed, one message each."""
     for name, digest in manifest.outputs.items():
-        path = folder / RESULTS / name
-        if not path.is_file():
-            messages.append(fault(f"{RESULTS}/{name}", "the file is missing", "the file that the run wrote", "Run the study again"))
-        elif file_digest(path) != digest:
-            messages.append(
-                fault(f"{RESULTS}/{name}", "the file was changed after the run", f"sha256 {digest[:12]}…", "Run the study again")
-            )
-    return messages
+        yield from _verify_file(folder / RESULTS / name, f"{RESULTS}/{name}", digest)
+
+
+def verify_inputs(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Inputs that are missing or were changed since the run, one message each."""
+    for name, digest in manifest.inputs.items():
+        yield from _verify_file(folder / name, name, digest)
+
+
+def _verify_file(path: Path, name: str, digest: str) -> Iterator[str]:
+    if not path.is_file():
+        yield fault(name, "the file is missing", "the file that the run saw", "Restore it or run the study again")
+    elif file_digest(path) != digest:
+        yield fault(name, "the file was changed after the run", f"sha256 {digest[:12]}…", "Restore it or run the study again")
+
+
+def verify_record(protocol: Protocol, decisions: Decisions, manifest: Manifest) -> Iterator[str]:
+    """Whether the protocol and the decision record are those that the run saw; a cut tail is named."""
+    if protocol.sha256 != manifest.protocol_sha256:
+        yield fault("study.yaml", "the protocol was changed after the run", action="Run the study again")
+    count = len(decisions.records)
+    if count < manifest.decisions_count:
+        told = f"the record holds {count} decisions, the run saw {manifest.decisions_count}: its tail was cut"
+        yield fault(protocol.files.decisions, told, action="Restore the file from a copy")
+    elif decisions.head_at(manifest.decisions_count) != manifest.decisions_head:
+        yield fault(protocol.files.decisions, "the record was rewritten after the run", action="Restore the file from a copy")
+    elif count > manifest.decisions_count:
+        yield fault(protocol.files.decisions, f"{count - manifest.decisions_count} decisions came after the run", action="Run again")
+
+
+def check_key(protocol: Protocol, decisions: Decisions, key: Path | None) -> list[str]:
+    """What stands against unblinding: data that are not locked, or a key file that is not the sealed one."""
+    faults = []
+    if not decisions.locked:
+        faults.append(fault("unblind", "the data are not locked", "a lock before unblinding", "Decide 'lock' first"))
+    sealed = protocol.file.blinding.key_sha256 if protocol.file.blinding else None
+    if sealed is not None and (key is None or not key.is_file() or file_digest(key) != sealed):
+        told = "no key file was given" if key is None else f"{key} is not the sealed key file"
+        faults.append(fault("unblind", told, f"a file with sha256 {sealed[:12]}…", "Give --key FILE"))
+    return faults
 
 
 def installed_versions() -> dict[str, str]:

@@ -83,6 +83,10 @@ class Decisions:
         reverted = {int(d.target) for d in self.records if d.kind == DecisionKind.REVERT}
         return tuple(d for d in self.records if d.seq not in reverted and d.kind != DecisionKind.REVERT)
 
+    def head_at(self, count: int) -> str:
+        """Digest of the line at which the record had ``count`` decisions."""
+        return hashlib.sha256(self.records[count - 1].line()).hexdigest() if count else GENESIS
+
     @property
     def locked(self) -> bool:
         """Whether the data are locked."""

@@ -144,12 +144,13 @@ def well_position(name: str) -> tuple[int, int]:
 
 
 class TransformKind(StrEnum):
-    """Transformations of Gating-ML 2.0 that are supported (hyperlog and ratios come with the cytometry engine)."""
+    """Display scales of Gating-ML 2.0."""
 
     LINEAR = "flin"
     LOG = "flog"
     ASINH = "fasinh"
     LOGICLE = "logicle"
+    HYPERLOG = "hyperlog"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +162,22 @@ class Transform:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """Gating-ML ``fratio`` of two channels: A (numerator - B) / (denominator - C)."""
+
+    numerator: str
+    denominator: str
+    A: float
+    B: float
+    C: float
+
+
+@dataclass(frozen=True, slots=True)
 class Dimension:
     """One axis of a gate: FCS channel ($PnN), compensation and transformation to apply before the comparison.
 
-    ``compensation`` is ``uncompensated``, ``FCS`` (the file's own spillover) or the name of a matrix in the tree.
+    ``compensation`` is ``uncompensated``, ``FCS`` (the file's own spillover) or the name of a matrix in the tree;
+    with a ``ratio``, ``channel`` is that ratio's name.
     """
 
     channel: str
@@ -172,6 +185,7 @@ class Dimension:
     transform: Transform | None = None
     low: float | None = None
     high: float | None = None
+    ratio: Ratio | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +208,18 @@ class PolygonGate:
 
 
 @dataclass(frozen=True, slots=True)
+class EllipsoidGate:
+    """Ellipse or ellipsoid in transformed units: (x - mean)' covariance^-1 (x - mean) <= distance_square."""
+
+    name: str
+    parent: str | None
+    dimensions: tuple[Dimension, ...]
+    mean: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    distance_square: float
+
+
+@dataclass(frozen=True, slots=True)
 class BooleanGate:
     """``and``, ``or`` or ``not`` of other gates; an operand may be complemented."""
 
@@ -203,7 +229,7 @@ class BooleanGate:
     operands: tuple[tuple[str, bool], ...]
 
 
-Gate = RectangleGate | PolygonGate | BooleanGate
+Gate = RectangleGate | PolygonGate | EllipsoidGate | BooleanGate
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ its fields and for the blocks inside it until one of them says otherwise; ``sour
 What the registry does not state is listed in the report from these marks.
 """
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -50,12 +51,29 @@ class Operator(StrEnum):
     EQUAL = "=="
 
 
+_COMPARE: Mapping[Operator, Callable[[Any, Any], bool]] = {
+    Operator.AT_LEAST: operator.ge,
+    Operator.ABOVE: operator.gt,
+    Operator.AT_MOST: operator.le,
+    Operator.BELOW: operator.lt,
+    Operator.EQUAL: operator.eq,
+}
+
+
 class Criterion(Block):
     """One inclusion criterion on a clinical variable."""
 
     variable: str = Field(description="clinical variable")
     op: Operator = Field(description="comparison")
     value: float | str = Field(description="what it is compared with")
+
+    def holds(self, found: object) -> bool | None:
+        """Whether a donor's value meets the criterion; None when it is missing or cannot be compared."""
+        if found is None:
+            return None
+        if isinstance(self.value, str) or isinstance(found, str):
+            return str(found) == str(self.value) if self.op is Operator.EQUAL else None
+        return _COMPARE[self.op](found, self.value)
 
 
 class Population(Block):
@@ -371,3 +389,8 @@ class StudyFile(Block):
     analysis: Analysis = Field(description="rules of the analysis")
     blinding: Blinding | None = Field(None, description="coded conditions")
     files: Files = Field(default_factory=Files, description="where things lie inside the study folder")
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON Schema of study.yaml."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **StudyFile.model_json_schema(by_alias=True)}

@@ -80,6 +80,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"  # a decision took it out
     PLATE_REFUSED = "plate-refused"
     NO_CURVE = "no-curve"
+    NO_NOMINAL = "no-nominal"  # a standard whose concentration nobody wrote down
     BELOW_LLOQ = "below-lloq"
     ABOVE_ULOQ = "above-uloq"
     OVERFLOW = "overflow"
@@ -97,6 +98,8 @@ class Reason(StrEnum):
     GATE_FAILED = "gate-failed"
     TOO_FEW_EVENTS = "too-few-events"
     BELOW_DETECTION = "below-detection"
+    TUBE_UNLINKED = "tube-unlinked"  # the tube sheet names no known specimen for it
+    TUBE_REPEATED = "tube-repeated"  # two tubes of one kind: a person has to choose
     # outcomes
     SERUM_BLANK_MISSING = "serum-blank-missing"
     BLANK_BELOW_LLOQ = "blank-below-lloq"

@@ -1,0 +1,95 @@
+"""What looks wrong in cytometry: compensation or channels missing, voltages or gate yields that differ within a donor."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from statistics import median
+
+from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.protocol import Panels
+from exvivo.study.run import Gating, Inputs
+from exvivo.study.statuses import ExpressionStatus, Severity, TubeKind
+
+YIELD_RATIO = 2.0
+
+
+def inspect_tubes(inputs: Inputs, gating: Gating, panels: Panels) -> Iterator[Finding]:
+    """Findings on cytometry tubes."""
+    if panels.rules is None:
+        return
+    yield from _check_compensation(inputs, panels)
+    yield from _check_channels(inputs, panels)
+    yield from _check_voltages(inputs, gating)
+    yield from _check_yields(gating)
+
+
+def _check_compensation(inputs: Inputs, panels: Panels) -> Iterator[Finding]:
+    if panels.rules is None or panels.rules.compensation != "FCS":
+        return
+    for row in inputs.events.frame.iter_rows(named=True):
+        spillover = json.loads(row["spillover"]) if row["spillover"] else None
+        if not spillover:
+            evidence = "the file holds no spillover matrix, while the panel compensates with the file's own"
+            suggestion = "Export the file with its compensation, or set panel.compensation"
+            yield Finding(FindingCode.COMPENSATION_MISSING, Severity.ERROR, row["file"], evidence, suggestion, tuple(panels.readouts))
+        elif _is_identity(spillover):
+            evidence = "the spillover matrix is the identity: nothing would be compensated"
+            suggestion = "Check whether the file was compensated before export"
+            yield Finding(FindingCode.COMPENSATION_MISSING, Severity.WARNING, row["file"], evidence, suggestion, tuple(panels.readouts))
+
+
+def _is_identity(spillover: Mapping[str, object]) -> bool:
+    matrix = spillover.get("matrix")
+    if not isinstance(matrix, list):
+        return False
+    return all(math.isclose(x, float(i == j), abs_tol=1e-12) for i, row in enumerate(matrix) for j, x in enumerate(row))
+
+
+def _check_channels(inputs: Inputs, panels: Panels) -> Iterator[Finding]:
+    sheet = inputs.tube_sheet.frame
+    full = {file.rsplit("/", 1)[-1] for file in sheet.filter(sheet["tube"] == TubeKind.FULL.value)["file"]}
+    for row in inputs.events.frame.iter_rows(named=True):
+        if row["file"].rsplit("/", 1)[-1] not in full:
+            continue
+        names = {channel["name"] for channel in json.loads(row["channels"])}
+        missing = {name: r.channel for name, r in panels.readouts.items() if r.channel not in names}
+        if missing:
+            evidence = f"no channel {', '.join(missing.values())}; the file has {', '.join(sorted(names))}"
+            suggestion = "Correct the readouts' 'channel' in study.yaml or exclude the file"
+            yield Finding(FindingCode.CHANNEL_MISSING, Severity.ERROR, row["file"], evidence, suggestion, tuple(missing))
+
+
+def _check_voltages(inputs: Inputs, gating: Gating) -> Iterator[Finding]:
+    """Detector voltages that differ between tubes of one donor shift every signal, negatives included."""
+    donors = dict(gating.tubes.frame.select("file", "donor").iter_rows())
+    by_donor: dict[str, dict[str, set[float]]] = {}
+    for row in inputs.events.frame.iter_rows(named=True):
+        donor = donors.get(row["file"])
+        if donor is None or not row["voltages"]:
+            continue
+        for channel, voltage in json.loads(row["voltages"]).items():
+            if voltage is not None:
+                by_donor.setdefault(donor, {}).setdefault(channel, set()).add(float(voltage))
+    for donor, channels in by_donor.items():
+        differing = {channel: sorted(volts) for channel, volts in channels.items() if len(volts) > 1}
+        if differing:
+            evidence = "detector voltages differ between its tubes: " + ", ".join(f"{c} {v}" for c, v in sorted(differing.items()))
+            suggestion = "Compare only tubes acquired at the same voltages"
+            yield Finding(FindingCode.VOLTAGE_DIFFERS, Severity.WARNING, donor, evidence, suggestion, donors=(donor,))
+
+
+def _check_yields(gating: Gating) -> Iterator[Finding]:
+    """Share of events retained that differs more than two-fold between the full-stain tubes of one donor."""
+    shares: dict[str, dict[str, float]] = {}
+    for row in gating.tubes.frame.iter_rows(named=True):
+        if row["tube"] == TubeKind.FULL and row["status"] == ExpressionStatus.MEASURED and row["donor"] and row["retained_pct"]:
+            shares.setdefault(row["donor"], {})[row["file"]] = row["retained_pct"]
+    for donor, by_file in shares.items():
+        low, high = min(by_file, key=by_file.__getitem__), max(by_file, key=by_file.__getitem__)
+        if by_file[high] > YIELD_RATIO * by_file[low]:
+            evidence = (
+                f"the gates retain {by_file[high]:.0f} % of {high} and {by_file[low]:.0f} % of {low};"
+                f" median of the donor's tubes {median(by_file.values()):.0f} %"
+            )
+            suggestion = "Look at the donor's contact sheet: a change of size or viability moves cells across gates"
+            yield Finding(FindingCode.GATE_YIELD_DIFFERS, Severity.WARNING, donor, evidence, suggestion, donors=(donor,))

@@ -1,0 +1,97 @@
+"""SoftMax exports that cannot be read, and the words that say why."""
+
+import pytest
+
+from exvivo.errors import InputError
+from exvivo.formats import softmax
+from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
+
+WELLS = [well_name(row, column) for row in range(8) for column in range(12)]
+
+
+def plate(name: str = "P1", position: int = 1) -> PlateRecord:
+    readings = [
+        WellReading(well, nm, at / 100, ReadingStatus.OK, SignalKind.RAW, f"{at / 100:.2f}", "")
+        for nm in (450, 620)
+        for at, well in enumerate(WELLS, 5)
+    ]
+    return PlateRecord(name, position, 8, 12, tuple(readings))
+
+
+def export(layout: str = "TimeFormat") -> str:
+    return softmax.compose(ExportRecord("softmax", (plate(), plate("P2", 2))), layout).decode()
+
+
+def refusal(text: str) -> tuple[str, ...]:
+    with pytest.raises(InputError) as caught:
+        softmax.parse(text.encode(), "ccl18.txt")
+    return caught.value.messages
+
+
+@pytest.mark.parametrize("layout", ["TimeFormat", "PlateFormat"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_encodings_give_the_same_plates(layout: str, encoding: str) -> None:
+    record = softmax.parse(export(layout).encode(encoding), "x.txt")
+    assert [one.name for one in record.plates] == ["P1", "P2"]
+    assert [one.signal for one in record.plates[1].readings] == [one.signal for one in plate().readings]
+
+
+def test_a_file_cut_off_says_so_once() -> None:
+    text = export()
+    assert refusal(text[: text.rindex("~End")]) == ("ccl18.txt, line 9: the Plate block has no '~End': the file is cut off. Export again.",)
+
+
+def test_a_missing_row_of_readings_is_told_with_its_wavelengths() -> None:
+    lines = export().split("\r\n")
+    (message,) = refusal("\r\n".join(lines[:5] + lines[6:]))
+    assert message == "ccl18.txt, line 3: 1 sets of readings for 2 wavelengths (450 620 nm). Export the plate again."
+
+
+def test_a_missing_row_of_a_plate_is_told() -> None:
+    lines = export("PlateFormat").split("\r\n")
+    (message,) = refusal("\r\n".join(lines[:8] + lines[12:]))
+    assert "of 8 rows" in message
+
+
+def test_other_reads_and_layouts_are_refused_together() -> None:
+    text = export().replace("Endpoint\tAbsorbance", "Kinetic\tFluorescence", 1)
+    head, tail = text.split("~End", 1)
+    messages = refusal(head + "~End" + tail.replace("TimeFormat", "OtherFormat"))
+    assert messages[0].startswith("ccl18.txt, line 2: the plate was read as Kinetic Fluorescence. Expected Endpoint Absorbance.")
+    assert messages[1].startswith("ccl18.txt, line 9: 'OtherFormat' is no known plate layout")
+
+
+def test_unknown_words_are_refused_and_known_ones_are_states() -> None:
+    text = export("PlateFormat")
+    assert refusal(text.replace("0.06", "0.O6", 1))[0].startswith("ccl18.txt, line 4: well A2: '0.O6' is no reading")
+    first = softmax.parse(text.replace("0.06", "OVRFLW", 1).encode(), "x").plates[0].readings[1]
+    assert (first.status, first.signal, first.text) == (ReadingStatus.OVERFLOW, None, "OVRFLW")
+
+
+def test_decimal_commas_are_told_from_the_whole_plate() -> None:
+    values = softmax.parse(export().replace(".", ",").encode(), "x").plates[0].readings
+    assert [one.signal for one in values] == [one.signal for one in plate().readings]
+    (message,) = refusal(export().replace("0.06", "1,234", 1))
+    assert message.startswith("ccl18.txt, plate 1: two decimal marks")
+
+
+def test_labels_of_wavelengths_are_believed_not_their_order() -> None:
+    record = softmax.parse(export().replace("450 620 ", "620 450 ", 1).encode(), "x")
+    assert record.plates[0].readings[0].wavelength_nm == 620
+
+
+def test_a_group_after_two_plates_that_names_none_is_left_out_with_a_note() -> None:
+    group = "Group: Standards\r\nSample\tConcentration pg/mL\tWells\tValue\r\nS\t1000\tA1\t0.05\r\n\r\n~End\r\n"
+    record = softmax.parse((export() + group).encode(), "x")
+    assert not record.plates[1].layout
+    assert any("names no plate and follows several" in note for note in record.notes)
+    named = group.replace("Value\r\n", "Value\tWellPlateName\r\n").replace("0.05", "0.05\tP1")
+    assert [one.concentration for one in softmax.parse((export() + named).encode(), "x").plates[0].layout] == [1000.0]
+
+
+def test_what_cannot_be_composed_is_refused() -> None:
+    bare = PlateRecord("P", 1, 8, 12, (WellReading("A1", None, 0.1, ReadingStatus.OK, SignalKind.RAW, "0.1", ""),))
+    with pytest.raises(ValueError, match="all with a wavelength"):
+        softmax.compose(ExportRecord("softmax", (bare,)))
+    with pytest.raises(ValueError, match="TimeFormat or PlateFormat"):
+        softmax.compose(ExportRecord("softmax", ()), "Other")

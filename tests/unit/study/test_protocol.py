@@ -1,0 +1,119 @@
+"""study.yaml: every fault at once, each at its place."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from exvivo.errors import ProtocolError
+from exvivo.study.protocol import load_protocol
+
+SEED = files("exvivo.templates").joinpath("ssc-ruxolitinib", "study.yaml").read_text(encoding="utf-8")
+
+TEN_FAULTS = (
+    ("population: SSc\n", "population: SSC\n", "58:17: unknown population 'SSC'. Known: SSc, HD. Did you mean 'SSc'?"),
+    ("top: 500", "top: -5", "86:22: Input should be greater than 0, found -5"),
+    ("    replicates: 2\n", "    replicats: 2\n", "88:5: unknown key 'replicats'."),
+    ("kind: elisa\n    label: IL-6", "kind: elise\n    label: IL-6", "103:11: unknown kind 'elise'. Known: elisa, flow, table."),
+    ("parent: Cells", "parent: Cels", "157:76: unknown parent gate 'Cels'. Known: Time, Cells. Did you mean 'Cells'?"),
+    ("      none_level: none                    #", "      #", "182:7: 'autoab' has a level 'none' without 'none_level: none'."),
+    ("method: echocardiography", "definition: echo", "192:7: 'pah_echo' does not say its 'method'."),
+    ("versus: vehicle}", "versus: vehicl}", "220:58: unknown level of drug 'vehicl'."),
+    ("[PDGFBB, IL6, CXCL10", "[PDGFBB, CCL81, CXCL10", "227:24: unknown analyte 'CCL81'."),
+    ("seed: 4206644", "seed: x", "262:9: Input should be a valid integer"),
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def faults_of(folder: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(ProtocolError) as caught:
+        load_protocol(write(folder, text))
+    return caught.value.messages
+
+
+def test_seed_study_is_valid_and_holds_28_registered_estimates(tmp_path: Path) -> None:
+    protocol = load_protocol(write(tmp_path, SEED))
+    rows = sum(len(o.modifiers) or len(o.readouts) for o in protocol.analysis.outcomes)
+    assert rows == 28
+    assert [o.id for o in protocol.analysis.outcomes] == ["P1", "S1", "S2", "S3", "S4"]
+    assert list(protocol.analysis.outcomes[-1].modifiers) == ["autoab", "mrss", "du", "ild_ct", "pah_echo", "subset"]
+
+
+def test_blank_template_is_valid(tmp_path: Path) -> None:
+    text = files("exvivo.templates").joinpath("blank", "study.yaml").read_text(encoding="utf-8")
+    assert load_protocol(write(tmp_path, text)).file.study.id == "MY-STUDY"
+
+
+def test_ten_faults_are_reported_together_sorted_by_line(tmp_path: Path) -> None:
+    text = SEED
+    for old, new, _ in TEN_FAULTS:
+        assert old in text
+        text = text.replace(old, new, 1)
+    messages = faults_of(tmp_path, text)
+    for message, (_, _, expected) in zip(messages, TEN_FAULTS, strict=True):
+        assert message.startswith(f"study.yaml:{expected}")
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), TEN_FAULTS)
+def test_each_fault_alone_is_the_only_message(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    messages = faults_of(tmp_path, SEED.replace(old, new, 1))
+    assert [m for m in messages if m.startswith(f"study.yaml:{expected}")] == list(messages)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "study.yaml:1:1: the file holds nothing."),
+        ("- a\n- b\n", "study.yaml:1:1: the file holds a list"),
+        ("a: 1\na: 2\n", "study.yaml:2:1: found duplicate key"),
+        ("study: [1, 2\nfactors: x\n", "study.yaml:2:"),
+        ("schema: exvivo/study/9\n", "study.yaml:1:9: format 'exvivo/study/9' is not known."),
+    ],
+)
+def test_files_that_are_no_protocol_are_named_at_their_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert any(m.startswith(expected) for m in faults_of(tmp_path, text))
+
+
+def test_a_file_in_another_encoding_is_refused_by_byte(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_bytes("schema: exvivo/study/1\nstudy: {title: Étude}\n".encode("latin-1"))
+    with pytest.raises(ProtocolError, match=r"byte \d+ is not UTF-8"):
+        load_protocol(path)
+
+
+def test_a_missing_file_says_how_to_create_one(tmp_path: Path) -> None:
+    with pytest.raises(ProtocolError, match="exvivo init"):
+        load_protocol(tmp_path / "study.yaml")
+
+
+def test_a_block_without_source_is_called_out(tmp_path: Path) -> None:
+    messages = faults_of(tmp_path, SEED.replace("  serum_gate: false\n  source: assumed\n", "  serum_gate: false\n"))
+    assert messages == ("study.yaml:262:3: 'analysis' does not say its 'source'. Expected registry, assumed or sop:<reference>",)
+
+
+def test_an_outcome_on_a_condition_that_nobody_cultures_is_called_out(tmp_path: Path) -> None:
+    messages = faults_of(tmp_path, SEED.replace("      - {drug: ruxolitinib, serum: SSc_serum}\n", ""))
+    assert any("experiment 'B' has no condition serum: SSc_serum, drug: ruxolitinib" in m for m in messages)
+
+
+def test_aliases_are_read_without_regard_to_case_or_hyphen(tmp_path: Path) -> None:
+    design = load_protocol(write(tmp_path, SEED)).design
+    assert [design.readout_named(n) for n in ("pdgf-bb", "PDGFbb", "CMHII", "hla-dr", "il 6", "CCL81")] == [
+        "PDGFBB", "PDGFBB", "MHCII", "MHCII", "IL6", None,
+    ]  # fmt: skip
+
+
+def test_every_field_the_registry_does_not_state_has_a_source(tmp_path: Path) -> None:
+    fields = load_protocol(write(tmp_path, SEED)).sourced_fields()
+    sources = {f.path: f.source for f in fields}
+    assert sources["study.id"] == "registry"
+    assert sources["study.cells"] == "assumed"
+    assert sources["factors.drug.details"] == "assumed"
+    assert sources["outcomes.S1.adjust"] == "assumed"
+    assert sources["outcomes.S1.readouts"] == "registry"
+    assert set(sources.values()) == {"registry", "assumed"}
