@@ -1,0 +1,93 @@
+"""Sketches -> gating contact sheet, one row of panels per donor.
+
+A density is one image, made here from counts; a gate lies over it as a line, its name on a white halo. Axes show
+display units, which have no numbers of their own, so that only the channel is named.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from exvivo.report.theme import INK, LIGHT, VERMILION, Figure, data_of
+
+SIDE = 128
+_SHADES = ("#ffffff", "#d6e6f4", "#9dc6e0", "#4a98c9", "#1764ab", "#083370")
+
+
+def draw_sheet(sketches: Sequence[Mapping[str, Any]], shares: Mapping[str, float]) -> Figure:
+    """Contact sheet of one donor.
+
+    Parameters
+    ----------
+    sketches : rows of the table of sketches, one donor, parents first
+    shares : median share of parent by gate, %
+    """
+    return alt.hconcat(*[_draw_gate(sketch, shares.get(str(sketch["gate"]))) for sketch in sketches], spacing=14)
+
+
+def _draw_gate(sketch: Mapping[str, Any], share: float | None) -> Figure:
+    outline = [(float(x), float(y)) for x, y in json.loads(str(sketch["outline"] or "[]"))]
+    x_domain = _span(sketch["x_low"], sketch["x_high"])
+    y_domain = _span(sketch["y_low"], sketch["y_high"])
+    outline = [(min(max(x, x_domain[0]), x_domain[1]), min(max(y, y_domain[0]), y_domain[1])) for x, y in outline]
+    bare = alt.Axis(labels=False, ticks=False, domain=False, titlePadding=4)
+    x = alt.X("x:Q", title=str(sketch["x"]), scale=alt.Scale(domain=list(x_domain), nice=False, zero=False), axis=bare)
+    y = alt.Y("y:Q", title=str(sketch["y"]), scale=alt.Scale(domain=list(y_domain), nice=False, zero=False), axis=bare)
+    image = {"x": sum(x_domain) / 2, "y": sum(y_domain) / 2, "url": compose_density(_counts(sketch))}
+    ring = [{"x": px, "y": py, "order": i} for i, (px, py) in enumerate([*outline, *outline[:1]])]
+    text = str(sketch["gate"]) + ("" if share is None else f" {share:.0f} %")
+    layers = [
+        alt.Chart(data_of([image])).mark_image(width=SIDE, height=SIDE, aspect=False).encode(x=x, y=y, url="url:N"),
+        alt.Chart(data_of(ring)).mark_line(color=VERMILION, strokeWidth=1.3).encode(x=x, y=y, order="order:O"),
+        *_label(text),
+    ]
+    frame = alt.Chart(data_of([{}])).mark_rect(filled=False, stroke=LIGHT, strokeWidth=0.8)
+    corners = {"x": alt.value(0), "x2": alt.value(SIDE), "y": alt.value(0), "y2": alt.value(SIDE)}
+    return alt.layer(*layers, frame.encode(**corners)).properties(width=SIDE, height=SIDE)
+
+
+def _label(text: str) -> list[alt.Chart]:
+    """Text with a white halo, in the upper left corner."""
+    base = alt.Chart(data_of([{"text": text}])).encode(x=alt.value(5), y=alt.value(5), text="text:N")
+    halo = base.mark_text(align="left", baseline="top", stroke="white", strokeWidth=3.5, fontWeight="bold")
+    return [halo, base.mark_text(align="left", baseline="top", color=INK, fontWeight="bold")]
+
+
+def _span(low: float, high: float) -> tuple[float, float]:
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _counts(sketch: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """Counts as a square, rows from below; flat lists are folded."""
+    counts = np.asarray(json.loads(str(sketch["counts"] or "[]")), dtype=np.float64)
+    bins = int(sketch["bins"] or 1)
+    return counts.reshape(bins, bins) if counts.size == bins * bins else np.zeros((bins, bins))
+
+
+def compose_density(counts: npt.NDArray[np.float64]) -> str:
+    """Data URL of a PNG whose shade grows with the logarithm of the counts.
+
+    Parameters
+    ----------
+    counts : shape (bins, bins), rows from below
+    """
+    shade = np.log1p(counts)
+    top = float(shade.max()) or 1.0
+    image = Image.fromarray(np.flipud(np.round(shade / top * 63)).astype(np.uint8), mode="P")
+    image.putpalette(_palette(64))
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=False)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _palette(levels: int) -> list[int]:
+    anchors = np.array([[int(shade[i : i + 2], 16) for i in (1, 3, 5)] for shade in _SHADES], dtype=np.float64)
+    at = np.linspace(0, len(anchors) - 1, levels)
+    return [round(float(v)) for k in at for v in (np.interp(k, range(len(anchors)), anchors[:, channel]) for channel in range(3))]

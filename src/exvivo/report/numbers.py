@@ -1,0 +1,59 @@
+"""Numbers as a paper prints them: three significant digits, no exponent where none is needed."""
+
+import math
+
+
+def print_number(value: float | None, digits: int = 3) -> str:
+    """A number to some significant digits; empty when missing.
+
+    >>> print_number(0.61984), print_number(1234.5), print_number(0.9996), print_number(None)
+    ('0.620', '1230', '1.00', '')
+    """
+    if value is None:
+        return ""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    magnitude = math.floor(math.log10(abs(rounded)))
+    if not -4 <= magnitude <= 6:
+        return f"{rounded:.{digits - 1}e}"
+    return f"{rounded:.{max(0, digits - 1 - magnitude)}f}"
+
+
+def print_p(p: float | None) -> str:
+    """A p-value: two significant digits, ``<0.001`` and ``>0.99`` at the ends.
+
+    >>> print_p(0.0004), print_p(0.01234), print_p(0.4567), print_p(1.0)
+    ('<0.001', '0.012', '0.46', '>0.99')
+    """
+    if p is None:
+        return ""
+    if p < 0.001:
+        return "<0.001"
+    return ">0.99" if p > 0.99 else print_number(p, 2)
+
+
+def print_interval(low: float | None, high: float | None) -> str:
+    """A confidence interval.
+
+    >>> print_interval(0.5123, 0.7481), print_interval(None, 0.43)
+    ('0.512 to 0.748', 'up to 0.430')
+    """
+    if low is None and high is None:
+        return ""
+    if low is None:
+        return f"up to {print_number(high)}"
+    if high is None:
+        return f"from {print_number(low)}"
+    return f"{print_number(low)} to {print_number(high)}"
+
+
+def print_percent(value: float | None) -> str:
+    """A percentage: whole, with one decimal below ten.
+
+    >>> print_percent(33.33), print_percent(2.04), print_percent(0.0), print_percent(None)
+    ('33', '2.0', '0', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if 0 < value < 9.95 else f"{value:.0f}"

@@ -1,0 +1,78 @@
+"""Codes in, words out: the only place where a report finds a sentence.
+
+Words lie in ``text/en.toml``, by section and code. Codes that an enumeration declares must have a text: a
+missing one is a ``KeyError`` that a test finds. Codes that stages coin (methods, rules) are printed as
+they are until they have one, so that a report never fails over a word.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+from exvivo.report.numbers import print_number
+
+NOTHING: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Texts of one language by section and code."""
+
+    sections: Mapping[str, Mapping[str, str]]
+
+    def say(self, section: str, code: str, values: Mapping[str, object] = NOTHING) -> str:
+        """Text of a code, its braces filled in.
+
+        Raises
+        ------
+        KeyError : the language has no such text, or a value for a brace is missing
+        """
+        try:
+            text = self.sections[section][code]
+        except KeyError as error:
+            raise KeyError(f"no text for '{section}.{code}'") from error
+        return text.format_map(values)
+
+    def name(self, section: str, code: str | None) -> str:
+        """Text of a code that a stage may have coined; the code itself when there is none."""
+        if code is None:
+            return ""
+        return self.sections[section].get(code, code)
+
+    def detail(self, detail: str | None) -> str:
+        """Parameters of a reason, from their JSON, as ``needed: 6; donors: 4``."""
+        if not detail:
+            return ""
+        try:
+            values = json.loads(detail)
+        except json.JSONDecodeError:
+            return detail
+        if not isinstance(values, dict):
+            return print_detail(values)
+        labels = self.sections["detail"]
+        return "; ".join(
+            f"{labels.get(key, key.replace('_', ' ').replace('-', ' '))}: {print_detail(value)}" for key, value in values.items()
+        )
+
+
+def load_wording(language: str = "en") -> Wording:
+    """Texts of a language that ships with exvivo."""
+    source = files("exvivo").joinpath("text", f"{language}.toml")
+    return Wording(tomllib.loads(source.read_text(encoding="utf-8")))
+
+
+def print_detail(value: object) -> str:
+    """One JSON value as words.
+
+    >>> print_detail({"n": 3, "by": ["a", "b"]})
+    'n 3, by a, b'
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {print_detail(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(print_detail(item) for item in value)
+    if isinstance(value, float):
+        return print_number(value)
+    return "missing" if value is None else str(value)

@@ -1,0 +1,168 @@
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exvivo.report.axes import linear_domain, log_domain, log_ticks
+from exvivo.report.curvefigures import band_at, draw_curves, value_at
+from exvivo.report.figures import WIDEST_FOLD, ForestRow, Tile, cut_intervals, draw_forest, draw_pairs, draw_verdicts
+from exvivo.report.gatefigures import compose_density, draw_sheet
+from exvivo.report.pairs import collect_pairs
+from exvivo.report.theme import Figure, compose_spec, render_svg
+from exvivo.study.run import Run
+
+Spec = dict[str, Any]
+POSITIVE = st.floats(min_value=1e-6, max_value=1e6)
+
+
+def views_of(spec: Spec, data: Spec | None = None) -> Iterator[tuple[Spec, Spec]]:
+    held = spec.get("data", data)
+    inner = [part for name in ("concat", "hconcat", "vconcat", "layer") for part in spec.get(name, [])]
+    for part in inner:
+        yield from views_of(part, held)
+    if "encoding" in spec and held is not None:
+        yield spec, held
+
+
+def check_inside(figure: Figure) -> int:
+    """Every datum of every quantitative channel lies inside its domain; how many were looked at."""
+    spec = compose_spec(figure)
+    checked = 0
+    for view, held in views_of(spec):
+        rows = held["values"] if "values" in held else spec["datasets"][held["name"]]
+        for channel in ("x", "y", "x2", "y2"):
+            part = view["encoding"].get(channel, {})
+            domain = view["encoding"].get(channel[0], {}).get("scale", {}).get("domain")
+            if "field" not in part or domain is None or isinstance(domain[0], str):
+                continue
+            for row in rows:
+                value = row[part["field"]]
+                assert value is not None
+                assert math.isfinite(value)
+                assert domain[0] <= value <= domain[1], (part["field"], value, domain)
+                checked += 1
+    return checked
+
+
+def check_draws_only(figure: Figure) -> None:
+    text = json.dumps(compose_spec(figure))
+    for word in ('"aggregate"', '"bin"', '"transform"', "random()", '"clip": true', "http://", '"url": "http'):
+        assert word not in text.replace("https://vega.github.io/schema/vega-lite", "")
+
+
+def figures_of(run: Run) -> list[Figure]:
+    curves = run.calibration.curves.rows()
+    sketches = [row for row in run.gating.sketches.rows() if row["donor"] == "SSc001"]
+    rows = [
+        ForestRow("autoantibodies", "head"),
+        ForestRow("ACA", "level", 0.6, 0.4, 0.8, ("12",)),
+        ForestRow("ulcers", "main", 1.2, 0.001, 5000.0, ("9",)),
+        ForestRow("bound", "main", None, None, 0.6),
+    ]
+    return [
+        *(draw_pairs(group.panels, by_donor=group.experiment == "B") for group in collect_pairs(run)),
+        draw_curves(curves, run.calibration.wells.frame, frozenset({"pdgf:1"})),
+        draw_sheet(sketches, {"Cells": 82.0}),
+        draw_forest(rows, ["Modifier", "Donors"], "ratio"),
+        draw_verdicts([Tile("a:1", "recovery", 7, 8, accepted=True)]),
+    ]
+
+
+def test_every_datum_lies_inside_its_axis_and_charts_only_draw(run: Run) -> None:
+    checked = [check_inside(figure) for figure in figures_of(run)]
+    assert sum(checked[:2]) > 300
+    for figure in figures_of(run):
+        check_draws_only(figure)
+
+
+def test_the_same_tables_give_the_same_picture_and_names_inside_carry_the_figure(run: Run) -> None:
+    curves = run.calibration.curves.rows()[:1]
+    one, two = (render_svg(draw_curves(curves, run.calibration.wells.frame, frozenset()), "curve-a", "Curve of <CCL18>") for _ in range(2))
+    assert one == two
+    assert 'aria-label="Curve of &lt;CCL18&gt;"' in one
+
+
+def test_pairs_follow_the_contrast_and_count_what_is_incomplete(run: Run) -> None:
+    first, second = collect_pairs(run)
+    assert [group.experiment for group in (first, second)] == ["A", "B"]
+    by_readout = {panel.readout: panel for panel in first.panels}
+    assert list(by_readout) == ["CCL18", "PDGFBB", "IL6", "CXCL10", "CXCL4", "CD204", "CD206", "CD163", "CD86", "MHCII", "TLR4"]
+    assert (by_readout["CCL18"].complete, by_readout["CCL18"].incomplete) == (6, 0)
+    assert (by_readout["PDGFBB"].complete, by_readout["PDGFBB"].incomplete) == (5, 1)
+    bounds = {name: [p.bound for p in panel.points if p.bound] for name, panel in by_readout.items()}
+    assert bounds["IL6"] == ["below"]
+    assert bounds["CD86"] == ["below"]
+    assert bounds["CXCL10"] == ["above"]
+    assert second.panels[0].complete == 9
+
+
+def test_pairs_of_a_blinded_run_are_not_told(blinded_run: Run) -> None:
+    assert all(not panel.points for group in collect_pairs(blinded_run) for panel in group.panels)
+
+
+def test_wide_and_open_intervals_are_cut_with_an_arrow() -> None:
+    rows = cut_intervals([(0.5, 0.4, 0.6), (1.0, 1e-9, 1e9), (None, None, 0.8), (None, None, None)])
+    assert [row["row"] for row in rows] == [0, 1, 2]
+    assert [len(row["ends"]) for row in rows] == [0, 2, 1]
+    assert rows[1]["low"] == pytest.approx(0.5 / WIDEST_FOLD)
+    assert rows[1]["high"] == pytest.approx(WIDEST_FOLD)
+    assert rows[2]["low"] < rows[0]["low"]
+
+
+@given(st.lists(POSITIVE, min_size=1, max_size=30))
+def test_log_domains_hold_all_values_and_have_between_two_and_five_ticks(values: list[float]) -> None:
+    low, high = log_domain(values)
+    assert low < min(values) <= max(values) < high
+    ticks = log_ticks((low, high))
+    assert 2 <= len(ticks) <= 5
+    assert ticks == sorted(set(ticks))
+    assert all(low <= tick <= high for tick in ticks)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
+def test_linear_domains_hold_all_values(values: list[float]) -> None:
+    low, high = linear_domain(values)
+    assert low < min(values) <= max(values) < high
+
+
+def test_a_log_axis_refuses_zero() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        log_domain([0.0, 1.0])
+
+
+def test_the_band_agrees_with_numerical_derivatives() -> None:
+    parameters = {"a": 0.06, "b": 1.2, "c": 80.0, "d": 2.9, "g": 1.0}
+    x = np.array([5.0, 80.0, 400.0])
+    steps = np.diag([1e-6] * 4)
+
+    def moved(step: np.ndarray) -> np.ndarray:
+        names = {"a": step[0], "b": step[1], "d": step[3]}
+        shifted = {**parameters, **{k: parameters[k] + v for k, v in names.items()}, "c": 80.0 * math.exp(step[2])}
+        return value_at(x, shifted)
+
+    gradient = np.stack([(moved(step) - moved(-step)) / 2e-6 for step in steps])
+    root = np.random.default_rng(1).normal(size=(4, 4))
+    covariance = root @ root.T
+    expected = np.sqrt(np.einsum("in,ij,jn->n", gradient, covariance, gradient))
+    np.testing.assert_allclose(band_at(x, parameters, covariance), expected, rtol=1e-6)
+
+
+def test_a_density_is_one_small_image_with_rows_from_below() -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    counts = np.zeros((64, 64))
+    counts[0, 63] = 100.0
+    url = compose_density(counts)
+    image = Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))).convert("RGB")
+    assert image.size == (64, 64)
+    assert image.getpixel((63, 63)) == (8, 51, 112)
+    assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert len(url) < 2000

@@ -1,0 +1,69 @@
+import re
+from enum import StrEnum
+
+import pytest
+
+from exvivo.report.wording import load_wording
+from exvivo.study.decisions import DecisionKind
+from exvivo.study.findings import FindingCode
+from exvivo.study.statuses import (
+    EffectRole,
+    EffectStatus,
+    ExpressionStatus,
+    Reason,
+    Severity,
+    SpecimenStatus,
+    TubeKind,
+    WellStatus,
+)
+
+SECTIONS: dict[str, type[StrEnum]] = {
+    "well_status": WellStatus,
+    "specimen_status": SpecimenStatus,
+    "expression_status": ExpressionStatus,
+    "effect_status": EffectStatus,
+    "effect_role": EffectRole,
+    "severity": Severity,
+    "tube_kind": TubeKind,
+    "reason": Reason,
+    "finding": FindingCode,
+    "decision": DecisionKind,
+}
+METHODS = ("paired-t-log", "censored-bivariate-normal", "crossed-mixed-kr", "sign-flip", "signed-rank-hl", "half-lloq", "mixed-kr-unpaired",
+           "lm-interaction", "leave-one-out", "censored-bivariate-normal-jackknife")  # fmt: skip
+RULES = ("standards-recovery", "standards-fraction", "standards-levels", "qc-recovery", "qc-fraction", "replicate-cv", "curve-converged",
+         "top-asymptote", "reduced-agrees", "unit-known", "accepted")  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_code_has_a_text_and_no_text_is_left_over(section: str) -> None:
+    assert set(load_wording().sections[section]) == {str(code) for code in SECTIONS[section]}
+
+
+@pytest.mark.parametrize(("section", "codes"), [("method", METHODS), ("rule", RULES)])
+def test_codes_of_methods_and_rules_have_texts(section: str, codes: tuple[str, ...]) -> None:
+    assert set(codes) <= set(load_wording().sections[section])
+
+
+def test_a_missing_text_is_an_error_that_names_it() -> None:
+    with pytest.raises(KeyError, match=r"reason\.nonsense"):
+        load_wording().say("reason", "nonsense")
+
+
+def test_codes_that_a_stage_coined_are_printed_as_they_are() -> None:
+    assert load_wording().name("method", "new-method") == "new-method"
+
+
+@pytest.mark.parametrize("section", ["reason", "prose", "methods"])
+def test_sentences_end_with_a_full_stop(section: str) -> None:
+    texts = load_wording().sections[section]
+    fragments = {code for code in texts if re.match("weighting|compensation|gates|adjust", code)}
+    assert [code for code, text in texts.items() if code not in fragments and not text.endswith(".")] == []
+
+
+def test_details_are_told_in_words() -> None:
+    assert (
+        load_wording().detail('{"decision": 3, "rules": ["a", "b"], "share": 0.34567}') == "decision: 3; rules not met: a, b; share: 0.346"
+    )
+    assert load_wording().detail(None) == ""
+    assert load_wording().detail("not json") == "not json"
