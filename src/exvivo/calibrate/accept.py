@@ -22,7 +22,7 @@ from exvivo.study.units import AS_GIVEN
 
 Row = dict[str, object]
 
-REFUSING = frozenset({"unit-convertible", "standards-fraction", "standards-levels", "curve-converged", "precision-range", "qc-fraction"})
+REFUSING = frozenset({"standards-fraction", "standards-levels", "curve-converged", "precision-range", "qc-fraction"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def judge_plates(plates: Sequence[FittedPlate], rules: AssayRules, n_replicates:
 
 
 def _judge(plate: FittedPlate, levels: list[Verdict], qcs: list[Verdict], rules: AssayRules, n_replicates: int) -> JudgedPlate:
-    verdicts = [*_judge_unit(plate), *_judge_reduction(plate), *levels]
+    verdicts = [Verdict("unit-known", plate.unit not in {None, AS_GIVEN}), *_judge_reduction(plate), *levels]
     passing = [verdict for verdict in levels if verdict.passed]
     verdicts.append(_at_least("standards-fraction", len(passing) / len(levels) if levels else None, rules.backfit_pass_fraction))
     verdicts.append(_at_least("standards-levels", len(passing), rules.min_levels))
@@ -81,18 +81,14 @@ def _judge(plate: FittedPlate, levels: list[Verdict], qcs: list[Verdict], rules:
     if qcs:
         verdicts.append(_at_least("qc-fraction", sum(v.passed for v in qcs) / len(qcs), rules.qc_pass_fraction))
     verdicts.extend(_judge_replicates(plate, rules.replicate_cv_pct))
-    failed = tuple(dict.fromkeys(v.rule for v in verdicts if v.rule in REFUSING and not v.passed))
+    refusing = REFUSING if plate.unit is not None else REFUSING | {"unit-known"}  # as given is poor, a clash is fatal
+    failed = tuple(dict.fromkeys(v.rule for v in verdicts if v.rule in refusing and not v.passed))
     verdicts.append(Verdict("accepted", not failed))
     return JudgedPlate(Judged(plate, found, failed), tuple(verdicts))
 
 
 def _at_least(rule: str, observed: float | None, low: float) -> Verdict:
     return Verdict(rule, observed is not None and observed >= low, observed=observed, low=low)
-
-
-def _judge_unit(plate: FittedPlate) -> Iterable[Verdict]:
-    yield Verdict("unit-convertible", plate.unit is not None)
-    yield Verdict("unit-known", plate.unit not in {None, AS_GIVEN})
 
 
 def _judge_reduction(plate: FittedPlate) -> Iterable[Verdict]:

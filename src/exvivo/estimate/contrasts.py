@@ -22,7 +22,7 @@ from exvivo.numerics.paired import fit_mean
 from exvivo.numerics.permutation import compare_sign_flips
 from exvivo.numerics.ranks import bound_median, bound_signed_rank, compare_signed_rank, compare_signs, estimate_hodges_lehmann, smallest_p
 from exvivo.study.model import Analysis
-from exvivo.study.statuses import EffectRole, EffectStatus, Reason
+from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 Loadings = Mapping[tuple[str, str], Array]
 """Loading of each (plate, specimen) on the errors shared by its curve, shape (4,), ln units."""
@@ -54,11 +54,11 @@ def estimate_pairs(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
     """Ratio of geometric means from one pair per donor."""
     analysis = rules.analysis
     if pairs.count < analysis.min_pairs:
-        return base.refused(Reason.TOO_FEW_DONORS, pairs=pairs.count, needed=analysis.min_pairs)
+        return base.refused(Reason.TOO_FEW_DONORS, {"pairs": pairs.count, "needed": analysis.min_pairs})
     exact = pairs.exact
     if exact.all():
-        return base.estimated(fit_mean(pairs.differences[:, 0], level=analysis.confidence), "paired-t-log")
-    counted = base.noting(censored_pairs=int((~exact).sum()), observed_pairs=int(exact.sum()))
+        return base.estimated(fit_mean(pairs.differences[:, 0], level=analysis.confidence), Method.PAIRED_T)
+    counted = base.noting({"censored_pairs": int((~exact).sum()), "observed_pairs": int(exact.sum())})
     if may_model(pairs, analysis):
         return estimate_censored(counted, pairs, analysis)
     return bound_effect(counted, pairs.differences, analysis)
@@ -75,7 +75,7 @@ def estimate_censored(base: Effect, pairs: Pairs, analysis: Analysis) -> Effect:
     try:
         fit = fit_censored_pairs(bounds_of(pairs.drug), bounds_of(pairs.comparator), level=analysis.confidence)
     except (ValueError, np.linalg.LinAlgError):
-        return base.refused(Reason.NOT_CONVERGED, method="censored-bivariate-normal")
+        return replace(base, method=Method.CENSORED).refused(Reason.NOT_CONVERGED)
     return replace(
         base,
         estimate=ratio(fit.estimate),
@@ -83,7 +83,7 @@ def estimate_censored(base: Effect, pairs: Pairs, analysis: Analysis) -> Effect:
         ci_high=ratio(fit.high),
         df=float(fit.df),
         p=fit.p,
-        method="censored-bivariate-normal",
+        method=Method.CENSORED,
         status=EffectStatus.ESTIMATED,
     )
 
@@ -102,16 +102,16 @@ def bound_effect(base: Effect, differences: Array, analysis: Analysis) -> Effect
         limits = bound_median(low, high, level=analysis.confidence)
     signs = np.where(low > 0, 1.0, np.where(high < 0, -1.0, 0.0))
     undetermined = int((signs == 0).sum())
-    noted = base.noting(undetermined_pairs=undetermined)
+    noted = base.noting({"undetermined_pairs": undetermined})
     if undetermined == len(signs) and not (np.isfinite(limits.low) or np.isfinite(limits.high)):
         return noted.refused(Reason.TOO_MUCH_CENSORED)
     ranks = bound_signed_rank(low, high)
     return replace(
-        noted.noting(p_rank_best=ranks.p_best, p_rank_worst=ranks.p_worst),
+        noted.noting({"p_rank_best": ranks.p_best, "p_rank_worst": ranks.p_worst}),
         ci_low=ratio(limits.low),
         ci_high=ratio(limits.high),
         p=compare_signs(signs),
-        method="sign-test",
+        method=Method.SIGN_TEST,
         status=EffectStatus.BOUND_ONLY,
         reason=Reason.TOO_MUCH_CENSORED,
     )
@@ -125,7 +125,7 @@ def list_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]
     beside = replace(base, role=EffectRole.SENSITIVITY)
     rows = list_free(beside, pairs.differences, pairs.donors, rules)
     if not exact:
-        rows.append(beside.estimated(fit_mean(_substituted(pairs), level=rules.analysis.confidence), "half-lloq"))
+        rows.append(beside.estimated(fit_mean(_substituted(pairs), level=rules.analysis.confidence), Method.HALF_LLOQ))
     if pairs.single_drug or pairs.single_comparator:
         rows.append(_estimate_unpaired(beside, pairs, rules))
     return rows
@@ -135,8 +135,10 @@ def list_free(base: Effect, differences: Array, donors: Sequence[str], rules: Ru
     """Distribution-free sensitivities of differences (n, 2), one per donor: ranks, sign flips, each donor left out."""
     if (differences[:, 0] != differences[:, 1]).any():
         ranks = bound_signed_rank(differences[:, 0], differences[:, 1])
-        bounded = replace(base, p=ranks.p_worst, method="interval-rank", status=EffectStatus.BOUND_ONLY, reason=Reason.TOO_MUCH_CENSORED)
-        return [bounded.noting(p_best=ranks.p_best)]
+        bounded = replace(
+            base, p=ranks.p_worst, method=Method.INTERVAL_RANK, status=EffectStatus.BOUND_ONLY, reason=Reason.TOO_MUCH_CENSORED
+        )
+        return [bounded.noting({"p_best": ranks.p_best})]
     d = differences[:, 0]
     return [_rank(base, d, rules), _flip(base, d, rules), _leave_out(base, d, donors)]
 
@@ -149,15 +151,15 @@ def _rank(base: Effect, d: Array, rules: Rules) -> Effect:
         ci_low=ratio(shift.low),
         ci_high=ratio(shift.high),
         p=compare_signed_rank(d).p,
-        method="signed-rank-hl",
+        method=Method.SIGNED_RANK,
         status=EffectStatus.ESTIMATED,
-    ).noting(smallest_p=smallest_p(d.size), attained=shift.attained)
+    ).noting({"smallest_p": smallest_p(d.size), "attained": shift.attained})
 
 
 def _flip(base: Effect, d: Array, rules: Rules) -> Effect:
     test = compare_sign_flips(d, rng=rng_for(rules.analysis.seed, rules.key))
-    return replace(base, estimate=ratio(test.mean), p=test.p, method="sign-flip", status=EffectStatus.ESTIMATED).noting(
-        smallest_p=smallest_p(d.size), flips=test.flips, exact=test.exact
+    return replace(base, estimate=ratio(test.mean), p=test.p, method=Method.SIGN_FLIP, status=EffectStatus.ESTIMATED).noting(
+        {"smallest_p": smallest_p(d.size), "flips": test.flips, "exact": test.exact}
     )
 
 
@@ -165,11 +167,13 @@ def _leave_out(base: Effect, d: Array, donors: Sequence[str]) -> Effect:
     """Range of the ratio when one donor is left out."""
     without = (d.sum() - d) / (d.size - 1)
     lowest, highest = int(np.argmin(without)), int(np.argmax(without))
-    return replace(base, estimate=ratio(float(d.mean())), method="leave-one-out", status=EffectStatus.ESTIMATED).noting(
-        smallest=ratio(float(without[lowest])),
-        smallest_without=donors[lowest],
-        largest=ratio(float(without[highest])),
-        largest_without=donors[highest],
+    return replace(base, estimate=ratio(float(d.mean())), method=Method.LEAVE_ONE_OUT, status=EffectStatus.ESTIMATED).noting(
+        {
+            "smallest": ratio(float(without[lowest])),
+            "smallest_without": donors[lowest],
+            "largest": ratio(float(without[highest])),
+            "largest_without": donors[highest],
+        },
     )
 
 
@@ -191,12 +195,14 @@ def _estimate_unpaired(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
     left_out = sum(len(readings) for readings in arms) - len(used)
     y = np.array([reading.low for reading, _ in used])
     X = np.column_stack([np.ones(len(used)), [arm for _, arm in used]])
-    noted = base.noting(single_condition_donors=len(pairs.single_drug) + len(pairs.single_comparator), censored_left_out=left_out or None)
+    noted = base.noting(
+        {"single_condition_donors": len(pairs.single_drug) + len(pairs.single_comparator), "censored_left_out": left_out or None}
+    )
     try:
         fit = fit_mixed(y, X, [indicate([reading.donor for reading, _ in used])])
-        return noted.estimated(fit.contrast([0, 1], level=rules.analysis.confidence), "mixed-kr-unpaired")
+        return noted.estimated(fit.contrast([0, 1], level=rules.analysis.confidence), Method.MIXED_UNPAIRED)
     except (ValueError, np.linalg.LinAlgError):
-        return replace(noted, method="mixed-kr-unpaired").refused(Reason.NOT_CONVERGED)
+        return replace(noted, method=Method.MIXED_UNPAIRED).refused(Reason.NOT_CONVERGED)
 
 
 def share_of_calibration(pairs: Pairs, loadings: Loadings, se: float) -> float | None:

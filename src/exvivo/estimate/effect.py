@@ -6,12 +6,15 @@ exist stay empty (None); a limit at infinity is an empty limit.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 from exvivo.numerics.inference import Estimate
-from exvivo.study.statuses import EffectRole, EffectStatus, Reason
+from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 RATIO, RATIO_OF_RATIOS, P_ONLY = "ratio", "ratio of ratios", "p only"
+NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Effect:
     wells: int | None = None
     below_lloq_drug_pct: float | None = None
     below_lloq_comparator_pct: float | None = None
-    method: str | None = None
+    method: Method | None = None
     status: EffectStatus = EffectStatus.NOT_ESTIMABLE
     reason: Reason | None = None
     detail: str | None = None
@@ -47,7 +50,7 @@ class Effect:
         """Cells by column."""
         return asdict(self)
 
-    def estimated(self, fit: Estimate, method: str) -> "Effect":
+    def estimated(self, fit: Estimate, method: Method) -> "Effect":
         """The row with t inference of a mean ln ratio."""
         return replace(
             self,
@@ -60,15 +63,15 @@ class Effect:
             status=EffectStatus.ESTIMATED,
         )
 
-    def refused(self, reason: Reason, **facts: object) -> "Effect":
+    def refused(self, reason: Reason, facts: Mapping[str, object] = NO_FACTS) -> "Effect":
         """The row without an estimate."""
-        return replace(self, status=EffectStatus.NOT_ESTIMABLE, reason=reason).noting(**facts)
+        return replace(self, status=EffectStatus.NOT_ESTIMABLE, reason=reason).noting(facts)
 
     def coded(self) -> "Effect":
         """The row while conditions are coded."""
         return replace(self, status=EffectStatus.BLINDED, reason=Reason.CONDITIONS_CODED)
 
-    def noting(self, **facts: object) -> "Effect":
+    def noting(self, facts: Mapping[str, object]) -> "Effect":
         """The row with more parameters in its detail."""
         known = json.loads(self.detail) if self.detail else {}
         merged = known | {key: value for key, value in facts.items() if value is not None}

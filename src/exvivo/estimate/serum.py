@@ -29,7 +29,7 @@ from exvivo.numerics.censored import estimate_censored_difference
 from exvivo.numerics.inference import Array, infer_t
 from exvivo.numerics.mixed import MixedFit, fit_mixed, indicate
 from exvivo.numerics.paired import fit_mean
-from exvivo.study.statuses import EffectRole, Reason, SpecimenStatus
+from exvivo.study.statuses import EffectRole, Method, Reason, SpecimenStatus
 
 DONOR, SERUM_DONOR = "donor", "serum_donor"
 
@@ -42,11 +42,11 @@ def estimate_crossed(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
     if not repeated:
         return estimate_pairs(base, pairs, rules)
     if donors < analysis.min_pairs:
-        return base.refused(Reason.TOO_FEW_DONORS, pairs=donors, needed=analysis.min_pairs)
+        return base.refused(Reason.TOO_FEW_DONORS, {"pairs": donors, "needed": analysis.min_pairs})
     exact = pairs.exact
     if exact.all():
         return estimate_differences(base, pairs, pairs.differences[:, 0], rules)
-    counted = base.noting(censored_pairs=int((~exact).sum()), observed_pairs=int(exact.sum()))
+    counted = base.noting({"censored_pairs": int((~exact).sum()), "observed_pairs": int(exact.sum())})
     if may_model(pairs, analysis):
         return _jackknife(counted, pairs, rules)
     return bound_effect(counted, average_by_donor(pairs)[1], analysis)
@@ -57,14 +57,14 @@ def estimate_differences(base: Effect, pairs: Pairs, differences: Array, rules: 
     repeated = _repeated(pairs)
     level = rules.analysis.confidence
     if not repeated:
-        return base.estimated(fit_mean(differences, level=level), "paired-t-log")
+        return base.estimated(fit_mean(differences, level=level), Method.PAIRED_T)
     components = [indicate(labels) for labels in repeated.values()]
     try:
         fit = fit_mixed(differences, np.ones((differences.size, 1)), components)
-        estimated = base.estimated(fit.contrast([1.0], level=level), "mixed-kr-crossed")
+        estimated = base.estimated(fit.contrast([1.0], level=level), Method.CROSSED)
     except (ValueError, np.linalg.LinAlgError):
-        return replace(base, method="mixed-kr-crossed").refused(Reason.NOT_CONVERGED)
-    return estimated.noting(random=list(repeated), variances=_name_variances(fit, list(repeated)))
+        return replace(base, method=Method.CROSSED).refused(Reason.NOT_CONVERGED)
+    return estimated.noting({"random": list(repeated), "variances": _name_variances(fit, list(repeated))})
 
 
 def list_crossed_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]:
@@ -77,7 +77,7 @@ def list_crossed_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list
     beside = replace(base, role=EffectRole.SENSITIVITY)
     rows = list_free(beside, means, donors, rules)
     if pairs.exact.all():
-        rows.insert(0, beside.estimated(fit_mean(means[:, 0], level=rules.analysis.confidence), "donor-means-paired-t"))
+        rows.insert(0, beside.estimated(fit_mean(means[:, 0], level=rules.analysis.confidence), Method.DONOR_MEANS))
     return rows
 
 
@@ -143,7 +143,7 @@ def _name_variances(fit: MixedFit, names: Sequence[str]) -> dict[str, float]:
 
 def _jackknife(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
     """Censored model of the pairs; standard error by leaving out donors or sera, whichever is larger."""
-    method = "censored-bivariate-normal-jackknife"
+    method = Method.CENSORED_JACKKNIFE
     drug, comparator = bounds_of(pairs.drug), bounds_of(pairs.comparator)
     try:
         estimate = estimate_censored_difference(drug, comparator)
@@ -156,7 +156,7 @@ def _jackknife(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
         fit = infer_t(estimate, se, df, level=rules.analysis.confidence)
     except (ValueError, np.linalg.LinAlgError):
         return replace(base, method=method).refused(Reason.NOT_CONVERGED)
-    return base.estimated(fit, method).noting(error_from=unit)
+    return base.estimated(fit, method).noting({"error_from": unit})
 
 
 def _jackknife_error(drug: Array, comparator: Array, labels: Sequence[str]) -> tuple[float, int]:

@@ -21,7 +21,7 @@ from exvivo.estimate.pairs import Pairs
 from exvivo.numerics.inference import Array
 from exvivo.numerics.paired import LinearFit, compare_welch, design_levels, design_slope, differences_of_levels, fit_linear
 from exvivo.study.model import Modifier, ModifierKind
-from exvivo.study.statuses import EffectRole, EffectStatus, Reason
+from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 MOST_CENSORED = 0.2
 """Share of pairs with a censored value above which a modifier is not examined; such pairs are left out below it."""
@@ -44,13 +44,13 @@ class Sample:
 def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, rules: Rules) -> list[Effect]:
     """Registered row of a modifier, then its level rows and sensitivities; `values` by donor, as printed in outcomes."""
     if pairs.count < rules.analysis.min_pairs:
-        return [base.refused(Reason.TOO_FEW_DONORS, pairs=pairs.count, needed=rules.analysis.min_pairs)]
+        return [base.refused(Reason.TOO_FEW_DONORS, {"pairs": pairs.count, "needed": rules.analysis.min_pairs})]
     censored = int((~pairs.exact).sum())
     if censored > MOST_CENSORED * pairs.count:
-        return [base.refused(Reason.TOO_MUCH_CENSORED, censored_pairs=censored, pairs=pairs.count)]
+        return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count})]
     sample = _take(pairs, values, modifier)
     described = describe_pairs(base, sample.pairs, wells=base.wells is not None)
-    noted = described.noting(**{key: n for key, n in sample.facts.items() if n})
+    noted = described.noting({key: n for key, n in sample.facts.items() if n})
     if not sample.pairs.count:
         return [noted.refused(Reason.MODIFIER_MISSING)]
     if modifier.kind is ModifierKind.CONTINUOUS:
@@ -92,10 +92,10 @@ def _side(text: str | None, modifier: Modifier) -> str | None:
 def _slope(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> Effect:
     score = np.array([float(value) for value in sample.values])
     if score.size < 3 or np.ptp(score) == 0:
-        return base.refused(Reason.TOO_FEW_DONORS, donors=int(score.size))
+        return base.refused(Reason.TOO_FEW_DONORS, {"donors": int(score.size)})
     X = np.column_stack([np.ones_like(score), (score - score.mean()) / modifier.per])
     fit = fit_linear(sample.ratios, X).contrast([0, 1], level=rules.analysis.confidence)
-    return base.estimated(fit, "linear-log-ratio").noting(per=modifier.per)
+    return base.estimated(fit, Method.LINEAR).noting({"per": modifier.per})
 
 
 def _levels(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> list[Effect]:
@@ -103,19 +103,19 @@ def _levels(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> l
     levels = (modifier.no_label, modifier.yes_label) if binary else modifier.levels
     counts = {level: sample.values.count(level) for level in levels}
     kept = [level for level in levels if counts[level] >= rules.analysis.min_per_level]
-    noted = base.noting(donors_per_level=counts)
+    noted = base.noting({"donors_per_level": counts})
     rows = np.array([value in kept for value in sample.values], dtype=bool)
     labels = [value for value in sample.values if value in kept]
     fit = fit_linear(sample.ratios[rows], design_levels(labels, kept)) if kept and len(labels) > len(kept) else None
     level_rows = [_level(base, level, counts[level], _place(kept, level), fit, rules) for level in levels]
     if fit is None or len(kept) < 2:
-        return [noted.refused(Reason.TOO_FEW_PER_LEVEL, needed=rules.analysis.min_per_level), *level_rows]
+        return [noted.refused(Reason.TOO_FEW_PER_LEVEL, {"needed": rules.analysis.min_per_level}), *level_rows]
     if binary:
         return [*_binary(noted, sample, rows, modifier, rules), *level_rows]
     test = fit.joint(differences_of_levels(len(kept)))
-    joint = replace(noted, donors=len(labels), df=test.df_numerator, p=test.p, method="joint-f-log-ratio", status=EffectStatus.ESTIMATED)
-    facts = {"F": test.F, "df_denominator": test.df_denominator, "levels_tested": kept}
-    return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(**facts), *level_rows]
+    joint = replace(noted, donors=len(labels), df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
+    facts = {"F": test.F if np.isfinite(test.F) else None, "df_denominator": test.df_denominator, "levels_tested": kept}
+    return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(facts), *level_rows]
 
 
 def _binary(base: Effect, sample: Sample, rows: NDArray[np.bool_], modifier: Modifier, rules: Rules) -> list[Effect]:
@@ -123,7 +123,7 @@ def _binary(base: Effect, sample: Sample, rows: NDArray[np.bool_], modifier: Mod
     ratios, level = sample.ratios[rows], rules.analysis.confidence
     fit = fit_linear(ratios, design_slope(exposed.astype(np.float64))).contrast([0, 1], level=level)
     welch = compare_welch(ratios, exposed, level=level)
-    return [base.estimated(fit, "linear-log-ratio"), replace(base, role=EffectRole.SENSITIVITY).estimated(welch, "welch-log-ratio")]
+    return [base.estimated(fit, Method.LINEAR), replace(base, role=EffectRole.SENSITIVITY).estimated(welch, Method.WELCH)]
 
 
 def _place(kept: Sequence[str], level: str) -> int | None:
@@ -134,7 +134,7 @@ def _level(base: Effect, level: str, donors: int, place: int | None, fit: Linear
     row = replace(base, level=level, role=EffectRole.LEVEL, scale=RATIO, donors=donors, measurements=None, wells=None, detail=None)
     row = replace(row, below_lloq_drug_pct=None, below_lloq_comparator_pct=None)
     if fit is None or place is None:
-        return row.refused(Reason.TOO_FEW_PER_LEVEL, donors=donors, needed=rules.analysis.min_per_level)
+        return row.refused(Reason.TOO_FEW_PER_LEVEL, {"donors": donors, "needed": rules.analysis.min_per_level})
     effect = fit.contrast(np.eye(fit.coefficients.size)[place], level=rules.analysis.confidence)
     return replace(
         row,
@@ -142,6 +142,6 @@ def _level(base: Effect, level: str, donors: int, place: int | None, fit: Linear
         ci_low=ratio(effect.low),
         ci_high=ratio(effect.high),
         df=effect.df,
-        method="linear-log-ratio",
+        method=Method.LINEAR,
         status=EffectStatus.ESTIMATED,
     )

@@ -150,7 +150,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
     base = task.base()
     if task.blocked:
         code, place = task.blocked
-        yield base.refused(Reason.BLOCKED_BY_FINDING, code=code, place=place)
+        yield base.refused(Reason.BLOCKED_BY_FINDING, {"code": code, "place": place})
         return
     arms = {level: full_condition(task.outcome.contrast, task.factors, level) for level in _levels_of(task)}
     absent = _absent(task, arms)
@@ -186,11 +186,11 @@ def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mappin
         yield _with_calibration(estimate_crossed(described, pairs, task.rules), pairs, task)
         yield from list_crossed_sensitivities(described, pairs, task.rules)
         return
-    yield described.refused(Reason.SERUM_CARRY_OVER, **over)
+    yield described.refused(Reason.SERUM_CARRY_OVER, over)
     raw = _pairs(task, ignore_blanks(task.frame))
     uncorrected = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), raw, wells=task.soluble)
     estimated = estimate_crossed(uncorrected, raw, task.rules)
-    yield replace(estimated, method=f"uncorrected-{estimated.method}" if estimated.method else None)
+    yield estimated.noting({"uncorrected": True})
 
 
 def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
@@ -209,7 +209,7 @@ def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -
     if missing[0]:
         yield serum.refused(Reason.CONDITION_MISSING)
     elif over is not None:
-        yield serum.refused(Reason.SERUM_CARRY_OVER, **over)
+        yield serum.refused(Reason.SERUM_CARRY_OVER, over)
     else:
         yield estimate_crossed(describe_pairs(serum, exposed, wells=task.soluble), exposed, task.rules)
     if any(missing):
@@ -217,7 +217,7 @@ def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -
         yield both.refused(Reason.CONDITION_MISSING)
         return
     yield estimate_pairs(describe_pairs(replace(alone, scale=RATIO), without, wells=task.soluble), without, task.rules)
-    yield _interaction(both, inside, without, task) if over is None else both.refused(Reason.SERUM_CARRY_OVER, **over)
+    yield _interaction(both, inside, without, task) if over is None else both.refused(Reason.SERUM_CARRY_OVER, over)
 
 
 def _interaction(base: Effect, inside: Pairs, without: Pairs, task: Task) -> Effect:
@@ -226,9 +226,9 @@ def _interaction(base: Effect, inside: Pairs, without: Pairs, task: Task) -> Eff
     described = describe_pairs(base, subset, wells=task.soluble)
     donors = len(set(subset.donors))
     if donors < task.analysis.min_pairs:
-        return described.refused(Reason.TOO_FEW_DONORS, pairs=donors, needed=task.analysis.min_pairs)
+        return described.refused(Reason.TOO_FEW_DONORS, {"pairs": donors, "needed": task.analysis.min_pairs})
     left_out = inside.count - subset.count
-    return estimate_differences(described, subset, differences, task.rules).noting(pairs_left_out=left_out or None)
+    return estimate_differences(described, subset, differences, task.rules).noting({"pairs_left_out": left_out or None})
 
 
 def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Effect:
@@ -237,7 +237,7 @@ def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Effect:
         return effect
     se = error_of_interval(log(effect.ci_low), log(effect.ci_high), effect.df, level=task.analysis.confidence)
     loadings = {(row["plate"], row["specimen"]): np.array([row[name] for name in LOADINGS]) for row in task.loadings.to_dicts()}
-    return effect.noting(calibration_share=share_of_calibration(pairs, loadings, se))
+    return effect.noting({"calibration_share": share_of_calibration(pairs, loadings, se)})
 
 
 def _pairs(task: Task, frame: pl.DataFrame) -> Pairs:

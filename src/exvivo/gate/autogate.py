@@ -31,6 +31,7 @@ _RATIO_BINS, _RATIO_LOW, _RATIO_HIGH = 600, -1.5, 1.5
 _FEW = 100  # a tube with fewer events counts in proportion
 _LEAST = 200  # pooled events below which nothing is fitted
 _MAIN = 0.10  # share of the mass that makes a peak a population
+_NEAR = 11  # bins of forward scatter (a factor of 2.9) within which two peaks are one kind of cell
 _INSIDE = 7.378  # 97.5 % quantile of chi-square with two degrees of freedom
 
 
@@ -136,9 +137,7 @@ def _fit_time(ground: Ground, tubes: Sequence[OpenTube]) -> FittedGate:
     ranges = {tube.tube.file: _steady_range(tube.evaluation.column(channel, ground.compensation)) for tube in tubes}
     by_file = {file: _time_gate(ground, low, high) for file, (low, high) in ranges.items()}
     low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
-    return FittedGate(
-        ground.template, _time_gate(ground, low, high), by_file, {}, {"by_file": {k: list(v) for k, v in sorted(ranges.items())}}
-    )
+    return FittedGate(ground, _time_gate(ground, low, high), by_file, {}, {"by_file": {k: list(v) for k, v in sorted(ranges.items())}})
 
 
 def _time_gate(ground: Ground, low: float, high: float) -> Gate:
@@ -179,12 +178,18 @@ def _summarise_scatter(ground: Ground, evaluation: Evaluation) -> Array:
 
 
 def _draw_scatter(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
-    """Ellipse around the largest cells: everything below the valley under the forward-scatter peak is debris."""
+    """Ellipse around the largest cells; below the valley under their forward-scatter peak lie debris and small cells.
+
+    A second peak near the first belongs to the cells: a drug that changes their size must not choose between conditions.
+    """
     grid = pooled.reshape(_GRID, _GRID)
     peaks = [basin for basin in density.find_basins(grid.sum(axis=1), smoothing=1.5) if basin.mass >= 0.15]
     if not peaks:
         raise GateFailureError(ground.template.name, "no-cells")
-    cut = peaks[-1].left
+    cells_peaks = [peaks[-1]]
+    while len(cells_peaks) < len(peaks) and cells_peaks[0].peak - peaks[-len(cells_peaks) - 1].peak < _NEAR:
+        cells_peaks.insert(0, peaks[-len(cells_peaks) - 1])
+    cut = cells_peaks[0].left
     centres = (np.arange(_GRID) + 0.5) / _GRID
     points = np.column_stack([np.repeat(centres, _GRID), np.tile(centres, _GRID)])
     weights = np.where(np.repeat(np.arange(_GRID), _GRID) >= cut, pooled, 0.0)

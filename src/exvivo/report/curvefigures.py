@@ -72,7 +72,7 @@ def _draw_panel(curve: Row, wells: pl.DataFrame, quantile: float, *, refused: bo
     signals = [row[name] for row in line for name in ("y", "low", "high")] + [row["signal"] for row in (*points, *rug)]
     axes = _axes(domain, linear_domain(signals), edge, min(positive), str(curve["unit"] or "as given"))
     title = alt.TitleParams(str(curve["plate"]), subtitle=_subtitle(curve, refused=refused), color=VERMILION if refused else INK)
-    return alt.layer(*_layers(axes, line, limits, points), _rug(rug, axes)).properties(width=185, height=140, title=title)
+    return alt.layer(*_layers(axes, line, limits, points), _rug(rug, axes)).properties(width=210, height=155, title=title)
 
 
 def _subtitle(curve: Row, *, refused: bool) -> str:
@@ -142,5 +142,5 @@ def _layers(axes: _Axes, line: list[dict[str, float]], limits: list[dict[str, An
 
 def _rug(rows: list[dict[str, Any]], axes: _Axes) -> alt.Chart:
     mark = alt.Chart(data_of(rows)).mark_tick(color=ORANGE, thickness=0.8, size=7, opacity=0.7, orient="horizontal")
-    ticks: alt.Chart = mark.encode(x=alt.value(181), y=axes.y("signal"))
+    ticks: alt.Chart = mark.encode(x=alt.value(206), y=axes.y("signal"))
     return ticks

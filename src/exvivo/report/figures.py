@@ -96,7 +96,7 @@ def _draw_donors(panel: Pairs, *, by_donor: bool) -> Figure:
         base.mark_line(strokeWidth=0.8, opacity=0.75).encode(detail="owner:N", color=alt.Color("line:N", scale=None)),
         _dots(rows, x, y),
         _bounds(rows, x, y),
-    ).properties(width=120, height=150)
+    ).properties(width=138, height=165)
 
 
 def _dots(rows: list[Row], x: alt.X, y: alt.Y) -> alt.Chart:
@@ -131,7 +131,7 @@ def _draw_ratio(row: Row | None, domain: tuple[float, float]) -> Figure:
         alt.Chart(data_of(ends))
         .mark_point(filled=True, size=34, color=INK)
         .encode(x=middle, y=at("at"), shape=alt.Shape("shape:N", scale=None)),
-    ).properties(width=26, height=150)
+    ).properties(width=26, height=165)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class ForestRow:
     texts: tuple[str, ...] = ()
 
 
-def draw_forest(rows: Sequence[ForestRow], heads: Sequence[str], axis_title: str, *, label_width: int = 230) -> Figure:
+def draw_forest(rows: Sequence[ForestRow], heads: Sequence[str], axis_title: str, *, label_width: int = 290) -> Figure:
     """Forest plot: labels, ratios with intervals on a log axis, texts in columns.
 
     Parameters
@@ -156,14 +156,14 @@ def draw_forest(rows: Sequence[ForestRow], heads: Sequence[str], axis_title: str
     axis_title : title of the ratio axis
     label_width : room for the labels, px
     """
-    height = 17 * (len(rows) + 1)
+    height = 18 * (len(rows) + 1)
     span = alt.Scale(domain=[-1.5, len(rows) - 0.5], reverse=True, nice=False, zero=False)
     y = alt.Y("row:Q", scale=span, axis=None)
     columns = [_column(_texts([heads[0], *(row.label for row in rows)], rows), y, (label_width, height), indent=12)]
     columns.append(_draw_intervals(rows, y, (axis_title, height)))
     for k, head in enumerate(heads[1:]):
         cells = [head, *(row.texts[k] if k < len(row.texts) else "" for row in rows)]
-        columns.append(_column(_texts(cells, rows), y, (10 + 6 * max(map(len, cells)), height)))
+        columns.append(_column(_texts(cells, rows), y, (round(10 + 6.4 * max(map(len, cells))), height)))
     return alt.hconcat(*columns, spacing=10)
 
 
@@ -175,7 +175,7 @@ def _texts(cells: Sequence[str], rows: Sequence[ForestRow]) -> list[Row]:
 def _column(cells: list[Row], y: alt.Y, size: tuple[int, int], indent: int = 0) -> Figure:
     layers = [
         alt.Chart(data_of([cell for cell in cells if cell["tone"] == tone]))
-        .mark_text(align="left", baseline="middle", fontWeight=700 if tone == "head" else 400, color=colour, dx=indent * (tone == "level"))
+        .mark_text(align="left", baseline="middle", fontWeight=700 if tone == "head" else 400, color=colour, dx=indent * (tone != "head"))
         .encode(x=alt.value(0), y=y, text="text:N")
         for tone, colour in (("head", INK), ("main", INK), ("level", GREY))
     ]

@@ -28,18 +28,18 @@ CONFIG: Spec = {
     "view": {"stroke": None},
     "axis": {
         "domainColor": INK, "domainWidth": 0.7, "tickColor": INK, "tickWidth": 0.7,
-        "tickSize": 3.5, "labelColor": INK, "labelFontSize": 9.5,
-        "labelPadding": 3, "titleColor": INK, "titleFontSize": 10, "titleFontWeight": "normal", "titlePadding": 6, "grid": False,
+        "tickSize": 3.5, "labelColor": INK, "labelFontSize": 10.5,
+        "labelPadding": 3, "titleColor": INK, "titleFontSize": 10.5, "titleFontWeight": "normal", "titlePadding": 6, "grid": False,
         "labelOverlap": False,
     },
     "title": {
-        "color": INK, "fontSize": 11, "fontWeight": "bold", "anchor": "start", "offset": 6, "subtitleColor": GREY, "subtitleFontSize": 9.5,
+        "color": INK, "fontSize": 12, "fontWeight": "bold", "anchor": "start", "offset": 6, "subtitleColor": GREY, "subtitleFontSize": 10.5,
         "subtitlePadding": 3,
     },
-    "legend": {"labelFontSize": 9.5, "titleFontSize": 9.5, "titleFontWeight": "normal", "symbolSize": 40},
+    "legend": {"labelFontSize": 10.5, "titleFontSize": 10.5, "titleFontWeight": "normal", "symbolSize": 40},
     "line": {"strokeWidth": 1, "opacity": 1},
     "point": {"opacity": 1},
-    "text": {"fontSize": 9.5, "color": INK},
+    "text": {"fontSize": 10.5, "color": INK},
     "concat": {"spacing": 22},
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from exvivo.engine import Work
 from exvivo.simulate.bench import compose_specimens, label_tubes
@@ -12,9 +13,12 @@ from exvivo.simulate.plates import write_plates
 from exvivo.simulate.truth import draw_truth
 from exvivo.study.protocol import Protocol
 
-__all__ = ["Events", "simulate_study"]
+__all__ = ["SIZES", "Events", "simulate_study"]
 
-DEMO_EVENTS = Events()
+SIZES: Mapping[str, Events] = MappingProxyType({"demo": Events(), "full": Events(10_000, 6_000, 2_000)})
+"""Events per tube by the name of a study's size."""
+
+DEMO_EVENTS = SIZES["demo"]
 
 
 def simulate_study(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from exvivo.simulate import cytometer, plates
 from exvivo.simulate.bench import Tubes
 from exvivo.simulate.parameters import MODIFIED
 from exvivo.simulate.truth import Truth, marginal_ratios, true_effects
@@ -34,11 +35,24 @@ def write_truth(folder: Path, truth: Truth, tubes: Tubes) -> None:
 
 def true_parameters(truth: Truth) -> pl.DataFrame:
     """Generating numbers, and the marginal ratios of the modified readout by level: parameter, subject, value."""
-    rows = list(truth.generating.rows())
+    rows = [*truth.generating.rows(), *_instrument_rows()]
     if MODIFIED in truth.readouts:
         for name, modifier in truth.protocol.file.modifiers.items():
             rows += [(f"marginal {name}", label, value) for label, value in marginal_ratios(truth.protocol, modifier)]
     return pl.DataFrame(rows, schema={"parameter": pl.String(), "subject": pl.String(), "value": pl.Float64()}, orient="row")
+
+
+def _instrument_rows() -> list[tuple[str, str, float]]:
+    """Constants of the reader and the cytometer."""
+    reader = [("reference_od", plates.REFERENCE_OD), ("reference_sd", plates.REFERENCE_SD), ("overflow_od", plates.OVERFLOW_OD)]
+    light = [
+        ("photoelectrons_per_unit", cytometer.PHOTOELECTRONS_PER_UNIT),
+        ("electronic_sd", cytometer.ELECTRONIC_SD),
+        ("drug_autofluorescence", cytometer.DRUG_AUTOFLUORESCENCE),
+    ]
+    rows = [(name, "reader", value) for name, value in reader] + [(name, "cytometer", value) for name, value in light]
+    rows += [("background", channel, value) for channel, value in cytometer.BACKGROUND.items()]
+    return rows + [("spill", f"{source} in {detector}", value) for (source, detector), value in cytometer.SPILL.items()]
 
 
 def true_specimens(truth: Truth, tubes: Tubes) -> pl.DataFrame:

@@ -43,7 +43,7 @@ class ReadoutTruth:
 
 READOUTS: Mapping[str, ReadoutTruth] = MappingProxyType(
     {
-        "CCL18": ReadoutTruth(4000, 0.80, 0.50, 0.60, 0.18, 0.5, 1.4, 1.1, 1.1, 60),
+        "CCL18": ReadoutTruth(4000, 0.75, 0.50, 0.60, 0.18, 0.5, 1.4, 1.1, 1.1, 60),
         "PDGFBB": ReadoutTruth(50, 0.80, 0.50, 0.95, 0.25, 1.0, 2.0, 1.2, 1.0, 60),
         "IL6": ReadoutTruth(42, 1.30, 0.60, 0.65, 0.25, 0.9, 1.6, 1.1, 0.9, 15),
         "CXCL10": ReadoutTruth(300, 0.95, 0.60, 0.25, 0.25, 0.8, 1.6, 1.1, 1.0, 45),

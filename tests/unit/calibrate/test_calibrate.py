@@ -270,7 +270,8 @@ def test_units_that_clash_refuse_the_plate_and_no_unit_is_never_invented() -> No
     clash.layout[0]["unit"] = "IU/mL"
     found = calibrate(clash)
     assert specimen(found, "S1")["reason"] == "no-curve"
-    assert not rule(found, "unit-convertible")[0]["passed"]
+    assert not rule(found, "unit-known")[0]["passed"]
+    assert not rule(found, "accepted")[0]["passed"]
     unnamed = calibrate(Plate(unit=None).pair("S1", ("A3", "A4"), 300.0))
     assert specimen(unnamed, "S1")["unit"] == "pg/mL"  # the top standard is the protocol's
     other = Plate(unit=None).pair("S1", ("A3", "A4"), 300.0)

@@ -106,7 +106,8 @@ def test_blanks_missing_means_carry_over(kit: Kit, run: Any) -> None:  # noqa: A
     assert (row["status"], row["reason"], row["estimate"]) == ("not_estimable", "serum-carry-over", None)
     supplementary = beside.filter(pl.col("role") == "supplementary")
     uncorrected = supplementary.row(0, named=True)
-    assert (uncorrected["method"], uncorrected["status"]) == ("uncorrected-mixed-kr-crossed", "estimated")
+    assert (uncorrected["method"], uncorrected["status"]) == ("mixed-kr-crossed", "estimated")
+    assert json.loads(uncorrected["detail"])["uncorrected"] is True
     reasons = dict(supplementary[1:].select("contrast", "reason").rows())
     assert reasons == {"serum": "serum-carry-over", "ruxolitinib/vehicle|none": None, "interaction": "serum-carry-over"}
     # one donor without blanks is a donor without pairs, not a reason to stop

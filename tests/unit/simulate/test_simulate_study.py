@@ -223,3 +223,12 @@ def test_dilutions_of_a_protocol_are_all_measured(protocol: Protocol) -> None:
     wells = [w for plate in maps.parse(record.map_data, "map").plates for w in plate.wells if w.role is WellRole.SPECIMEN]
     per_specimen = {name: sorted(w.dilution or 0 for w in wells if w.name == name) for name in {w.name for w in wells}}
     assert {tuple(found) for found in per_specimen.values()} == {(1, 1), (20, 20, 200, 200)}
+
+
+def test_parameters_tell_what_the_instruments_do(study: Path) -> None:
+    parameters = pl.read_csv(study / "truth/parameters.csv")
+    told = {(row["parameter"], row["subject"]): row["value"] for row in parameters.iter_rows(named=True)}
+    assert told["drug_autofluorescence", "cytometer"] == 1.15
+    assert told["od_floor", "study"] == 0.008
+    assert told["ratio", "CCL18"] == 0.6
+    assert len(told) == parameters.height

@@ -1,0 +1,182 @@
+"""Protocol -> the estimand of every outcome and the methods paragraph, in words.
+
+Attributes follow ICH E9(R1): population, treatments, variable, intercurrent events, summary. Every sentence follows from
+a field of the protocol or from a method that was used; nothing is claimed that the run did not do.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from exvivo.report.sections import Grid, GridRow, heads, level_labels, percent
+from exvivo.report.wording import Wording
+from exvivo.study.model import ElisaReadout, FlowReadout, Operator, Outcome
+from exvivo.study.protocol import Protocol
+from exvivo.study.run import Run
+
+_SIGNS = {Operator.AT_LEAST: "≥", Operator.ABOVE: ">", Operator.AT_MOST: "≤", Operator.BELOW: "<", Operator.EQUAL: "="}
+
+
+def list_study(protocol: Protocol, words: Wording) -> Grid:
+    """Identity of the study, as it stands in the protocol."""
+    study = protocol.file.study
+    fields = ("id", "acronym", "title", "sponsor", "design", "planned_n", "cells")
+    rows = [GridRow((words.say("study", name), str(getattr(study, name)))) for name in fields if getattr(study, name)]
+    rows += [GridRow((words.say("study", "experiment") + f" {name}", block.label)) for name, block in protocol.design.experiments.items()]
+    return Grid(heads(words, "attribute", "description"), tuple(rows))
+
+
+def list_estimands(protocol: Protocol, words: Wording) -> Grid:
+    """Population, treatments, variable and summary of every outcome."""
+    names = ("population", "treatments", "variable", "summary")
+    rows = tuple(
+        GridRow((outcome.id, *(tell(outcome, protocol, words) for tell in (_population, _treatments, _variable, _summary))))
+        for outcome in protocol.analysis.outcomes
+    )
+    return Grid((words.say("column", "outcome"), *(words.say("estimand", name) for name in names)), rows)
+
+
+def _population(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
+    chosen = protocol.analysis.sets[outcome.set]
+    experiment = protocol.design.experiments[chosen.experiment]
+    population = protocol.design.populations[experiment.population]
+    variables = protocol.design.clinical.variables if protocol.design.clinical else {}
+    told = [
+        f"{variables[c.variable].label if c.variable in variables else c.variable} {_SIGNS[c.op]}\u00a0{c.value:g}"
+        if isinstance(c.value, float)
+        else f"{c.variable} {_SIGNS[c.op]} {c.value}"
+        for c in population.criteria
+    ]
+    criteria = words.say("estimand", "criteria", {"criteria": ", ".join(told)}) if chosen.criteria and told else ""
+    values = {
+        "label": chosen.label or outcome.set,
+        "experiment": experiment.label or chosen.experiment,
+        "population": population.label,
+        "criteria": criteria,
+    }
+    return words.say("estimand", "set_of", values)
+
+
+def _treatments(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
+    contrast = outcome.contrast
+    factor = protocol.design.factors[contrast.factor]
+    level, versus = level_labels(protocol, contrast)
+    others = [
+        f"{(other.label or name).lower()}: {other.labels.get(at, at)}"
+        for name, other in protocol.design.factors.items()
+        if name != contrast.factor and len(other.levels) > 1
+        for at in [contrast.within.get(name, other.reference)]
+    ]
+    values = {
+        "level": level,
+        "versus": versus,
+        "factor": factor.label or contrast.factor,
+        "details": "; ".join(f"{key} {value}" for key, value in factor.details.items()),
+        "others": ", ".join(others),
+    }
+    if not factor.details:
+        return words.say("estimand", "treatment_plain", values)
+    return words.say("estimand", "treatment" if others else "treatment_alone", values)
+
+
+def _variable(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
+    told = []
+    readouts = [protocol.analysis.readouts[name] for name in outcome.readouts]
+    population = protocol.panels.rules.population if protocol.panels.rules else ""
+    kinds = (("soluble", ElisaReadout), ("marker", FlowReadout))
+    for code, kind in kinds:
+        labels = [readout.label for readout in readouts if isinstance(readout, kind)]
+        if labels:
+            told.append(words.say("estimand", code, {"readouts": ", ".join(labels), "population": population}))
+    given = [readout.label for readout in readouts if not isinstance(readout, ElisaReadout | FlowReadout)]
+    if given:
+        told.append(words.say("estimand", "given", {"readouts": ", ".join(given)}))
+    return "; ".join(told)
+
+
+def _summary(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
+    level, versus = level_labels(protocol, outcome.contrast)
+    if outcome.modifiers:
+        return words.say("estimand", "summary_modifier")
+    return words.say("estimand", "summary_ratio", {"level": level, "versus": versus})
+
+
+def tell_intercurrent(protocol: Protocol, words: Wording) -> tuple[str, ...]:
+    """What is done about events between culture and value, one sentence each."""
+    rules = protocol.analysis.rules.censoring
+    values = {"max_fraction": percent(rules.max_fraction), "min_observed": rules.min_observed_pairs}
+    told = [words.say("estimand", code, values) for code in ("lost", "below", "refused", "treatment_policy")]
+    if any(block.serum_present_at_collection for block in protocol.design.experiments.values()):
+        told.append(words.say("estimand", "serum"))
+    return tuple(told)
+
+
+def tell_methods(run: Run, words: Wording) -> tuple[str, ...]:
+    """Paragraphs of the methods section."""
+    protocol = run.protocol
+    return tuple(
+        text for text in (_tell_assays(protocol, words), _tell_panel(protocol, words), " ".join(_tell_estimation(run, words))) if text
+    )
+
+
+def _tell_assays(protocol: Protocol, words: Wording) -> str:
+    if not protocol.assays.readouts:
+        return ""
+    rules = protocol.assays.rules
+    weighting = {"fitted": "weighting_fitted", "none": "weighting_none"}.get(rules.curve.weighting, "weighting_reciprocal")
+    values = {
+        "analytes": ", ".join(readout.label for readout in protocol.assays.readouts.values()),
+        "model": rules.curve.model,
+        "weighting": words.say("methods", weighting, {"weighting": rules.curve.weighting}),
+        "cv": f"{rules.max_cv_pct:g}",
+        "fraction": percent(rules.backfit_pass_fraction),
+        "levels": rules.min_levels,
+        "tolerance": f"{rules.backfit_tolerance_pct:g}",
+        "tolerance_limits": f"{rules.backfit_tolerance_at_limits_pct:g}",
+        "qc_fraction": percent(rules.qc_pass_fraction),
+        "qc_tolerance": f"{rules.qc_tolerance_pct:g}",
+    }
+    told = words.say("methods", "elisa", values)
+    return f"{told} {words.say('methods', 'blank_subtracted')}" if rules.curve.subtract_blank else told
+
+
+def _tell_panel(protocol: Protocol, words: Wording) -> str:
+    rules = protocol.panels.rules
+    if rules is None:
+        return ""
+    drawn = ", ".join(f"{gate.name}: {gate.method.value}" for gate in rules.gates) or words.say("methods", "gates_none")
+    values = {
+        "population": rules.population,
+        "compensation": words.say("methods", "compensation_fcs" if rules.compensation == "FCS" else "compensation_none"),
+        "gates": words.say("methods", "gates_file", {"file": rules.gates_file}) if rules.gates_file else drawn,
+        "controls": ", ".join(sorted({readout.control.value for readout in protocol.panels.readouts.values()})),
+        "min_events": rules.min_events,
+    }
+    return words.say("methods", "flow", values)
+
+
+def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
+    plan = run.protocol.analysis
+    yield words.say("methods", "unit")
+    yield words.say("methods", "pairs", {"confidence": percent(plan.rules.confidence), "min_pairs": plan.rules.min_pairs})
+    used = _methods(run.effects.effects.frame["method"].to_list(), words)
+    beside = _methods(run.effects.supplementary.frame["method"].to_list(), words)
+    if used:
+        yield words.say("methods", "used", {"methods": "; ".join(used)})
+    if beside:
+        yield words.say("methods", "used_beside", {"methods": "; ".join(method for method in beside if method not in used)})
+    if any(outcome.modifiers for outcome in plan.outcomes):
+        yield words.say("methods", "modifiers", {"min_per_level": plan.rules.min_per_level})
+    yield words.say("methods", "primary", {"alpha": f"{plan.rules.alpha:g}"})
+    told = [
+        words.say(
+            "methods",
+            "multiplicity",
+            {"outcome": o.id, "adjust": words.say("methods", f"adjust_{o.adjust}"), "count": len(o.modifiers) or len(o.readouts)},
+        )
+        for o in plan.outcomes
+    ]
+    yield " ".join(told)
+    yield words.say("methods", "seed", {"seed": plan.rules.seed})
+
+
+def _methods(codes: Iterable[str | None], words: Wording) -> list[str]:
+    return [words.name("method", code) for code in dict.fromkeys(codes) if code]

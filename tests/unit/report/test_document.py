@@ -1,0 +1,191 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from exvivo.report import write_report
+from exvivo.report.document import SECTIONS
+from exvivo.report.wording import load_wording
+from exvivo.study.run import Run
+from exvivo.study.tables import EFFECTS
+
+
+class Loads(HTMLParser):
+    """What a page would load, its rows by class, its identifiers and the words that are seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.rows: list[list[str]] = []
+        self.ids: list[str] = []
+        self.anchors: list[str] = []
+        self.tags: set[str] = set()
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        held = {name: value or "" for name, value in attrs}
+        self.tags.add(tag)
+        if tag == "tr":
+            self.rows.append(held.get("class", "").split())
+        if "id" in held:
+            self.ids.append(held["id"])
+        if tag == "a":
+            self.anchors.append(held["href"])
+        else:
+            self.loaded += [held[name] for name in ("src", "href", "xlink:href") if name in held]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def read(text: str) -> Loads:
+    page = Loads()
+    page.feed(text)
+    return page
+
+
+@pytest.fixture(scope="module")
+def html(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("results")
+    write_report(run, folder, versions={"exvivo": "0.1.0"}, without_post_hoc=run.effects.effects)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def blinded_html(blinded_run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("blinded")
+    write_report(blinded_run, folder)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_has_every_registered_estimate_in_registry_order(run: Run, html: str) -> None:
+    rows = [row for row in read(html).rows if "estimate" in row]
+    assert [row[1] for row in rows] == run.effects.effects.frame["status"].to_list()
+    assert len(rows) == 28
+    assert [f">{number}</td>" in html for number in range(1, 29)] == [True] * 28
+    labels = [outcome.label.replace("'", "&#39;") for outcome in run.protocol.analysis.outcomes]
+    assert [html.index(label) for label in labels] == sorted(html.index(label) for label in labels)
+
+
+def test_sections_stand_in_order_and_the_contents_name_them_all(html: str) -> None:
+    page = read(html)
+    assert [name for name in page.ids if name in SECTIONS] == list(SECTIONS)
+    assert page.anchors == [f"#{name}" for name in SECTIONS]
+
+
+def test_nothing_is_loaded_and_nothing_runs(html: str, blinded_html: str) -> None:
+    for text in (html, blinded_html):
+        page = read(text)
+        assert [target for target in page.loaded if not target.startswith(("data:", "#"))] == []
+        assert page.tags.isdisjoint({"script", "iframe", "object", "embed", "form"})
+        assert re.findall(r"url\((?!#|data:)", text) == []
+        assert "@import" not in text
+
+
+def test_text_from_files_is_escaped(html: str) -> None:
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+
+
+def test_identifiers_are_unique_in_the_page(html: str) -> None:
+    ids = read(html).ids
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+
+
+def test_an_estimate_that_could_not_be_made_says_why(html: str) -> None:
+    words = load_wording()
+    for reason in ("serum-carry-over", "blocked-by-finding", "too-few-per-level", "too-much-censored", "joint-test-only"):
+        assert words.say("reason", reason).rstrip(".") in html, reason
+
+
+def test_a_blinded_report_shows_no_number_of_an_effect(blinded_run: Run, blinded_html: str) -> None:
+    page = read(blinded_html)
+    assert [row[1] for row in page.rows if "estimate" in row] == ["blinded"] * 28
+    assert load_wording().say("state", "blinded") in blinded_html
+    assert load_wording().say("prose", "blinded_figures") in blinded_html
+    assert "pairs-0" not in page.ids
+    assert 'aria-label="Experiment' not in blinded_html
+
+
+def test_the_same_run_gives_the_same_report(run: Run, html: str, tmp_path: Path) -> None:
+    write_report(run, tmp_path, versions={"exvivo": "0.1.0"}, without_post_hoc=run.effects.effects)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
+
+
+def test_every_code_of_the_run_is_told_in_words(run: Run, html: str) -> None:
+    words = load_wording()
+    effects = [*run.effects.effects.rows(), *run.effects.supplementary.rows()]
+    assert {row["method"] for row in effects if row["method"]} <= set(words.sections["method"])
+    assert {row["rule"] for row in run.calibration.verdicts.rows()} <= set(words.sections["rule"])
+    for row in run.findings.rows():
+        assert words.say("finding", str(row["code"])) in html
+
+
+def test_a_run_without_curves_cells_or_findings_still_has_its_report(run: Run, tmp_path: Path) -> None:
+    import dataclasses
+
+    from exvivo.study.tables import CURVES, EXCLUSIONS, FINDINGS, SKETCHES, SUPPLEMENTARY, VERDICTS
+
+    bare = dataclasses.replace(
+        run,
+        calibration=dataclasses.replace(run.calibration, curves=CURVES.empty(), verdicts=VERDICTS.empty()),
+        gating=dataclasses.replace(run.gating, sketches=SKETCHES.empty()),
+        effects=dataclasses.replace(run.effects, supplementary=SUPPLEMENTARY.empty()),
+        findings=FINDINGS.empty(),
+        exclusions=EXCLUSIONS.empty(),
+    )
+    write_report(bare, tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for code in ("none_curves", "none_gating", "none_verdicts", "none_supplementary", "none_findings", "none_exclusions", "no_versions"):
+        assert load_wording().say("prose", code) in text
+
+
+def test_a_run_in_which_nothing_could_be_estimated_still_has_its_report(run: Run, tmp_path: Path) -> None:
+    import dataclasses
+
+    blank = dict.fromkeys(("estimate", "ci_low", "ci_high", "p", "p_adjusted", "donors", "method", "wells", "measurements"))
+    rows = [row | blank | {"status": "not_estimable", "reason": "readout-missing"} for row in run.effects.effects.rows()]
+    effects = dataclasses.replace(run.effects, effects=EFFECTS.from_rows(rows))
+    outcomes = dataclasses.replace(run.outcomes, frame=run.outcomes.frame.clear())
+    write_report(dataclasses.replace(run, effects=effects, outcomes=outcomes), tmp_path)
+    assert load_wording().say("reason", "readout-missing").rstrip(".") in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.browser
+def test_a_browser_opens_the_report_offline_with_one_request_and_no_error(html: str, tmp_path: Path) -> None:
+    from playwright.sync_api import ConsoleMessage, Request, sync_playwright
+
+    executable = Path("/usr/bin/chromium")
+    if not executable.exists():
+        pytest.skip(f"there is no browser at {executable}")
+    file = tmp_path / "report with a space.html"
+    file.write_text(html, encoding="utf-8")
+    requests: list[str] = []
+    errors: list[str] = []
+
+    def note_request(request: Request) -> None:
+        if not request.url.startswith("data:"):
+            requests.append(request.url)
+
+    def note_message(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            errors.append(message.text)
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(executable), args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.on("request", note_request)
+        page.on("console", note_message)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(file.as_uri())
+        assert page.locator("tr.estimate").count() == 28
+        assert page.locator("figure svg").count() >= 8
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.locator("nav a[href='#findings']").click()
+        assert page.locator("#findings h2").is_visible()
+        browser.close()
+    assert requests == [file.as_uri()]
+    assert errors == []
