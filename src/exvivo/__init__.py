@@ -3,7 +3,13 @@
 The public names load when they are first used, so that importing the package costs nothing.
 """
 
+import os
 from importlib import import_module
+
+# Every matrix here is small: threads of a linear-algebra library cost up to forty times what they bring, and
+# several processes work beside each other. Has no effect where numpy was imported before, or where the user chose.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _HOMES = {
     "run_study": "exvivo.pipeline",

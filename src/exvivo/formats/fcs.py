@@ -550,7 +550,7 @@ def _check_length(source: Path | bytes, record: EventsRecord) -> None:
 def _raw(source: Path | bytes, record: EventsRecord, stored: np.dtype[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """Stored values, writable without touching the file (copy on write)."""
     if isinstance(source, Path):
-        return np.memmap(source, dtype=stored, mode="c", offset=record.data_begin, shape=shape)
+        return np.asarray(np.memmap(source, dtype=stored, mode="c", offset=record.data_begin, shape=shape))
     return np.frombuffer(source, dtype=stored, count=shape[0] * shape[1], offset=record.data_begin).reshape(shape).copy()
 
 

@@ -8,17 +8,21 @@ ellipsoids alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from exvivo.errors import DesignError, fault
+from exvivo.formats import fcs
 from exvivo.numerics import cells
 from exvivo.study.design import (
     BooleanGate,
     Channel,
     Dimension,
     EllipsoidGate,
+    EventsRecord,
     Gate,
     GatingTree,
     PolygonGate,
@@ -28,42 +32,79 @@ from exvivo.study.design import (
 )
 
 Membership = NDArray[np.bool_]
+Rows = NDArray[np.intp]
 _STEEP = (TransformKind.LOGICLE, TransformKind.HYPERLOG, TransformKind.ASINH)
 
 
 @dataclass(slots=True)
-class _Columns:
-    """Linear values of one data set by compensation and channel, made when first asked for."""
+class Evaluation:
+    """Events of one data set, their compensated columns and the populations found so far, each made once.
+
+    ``matrices`` holds compensations by name; a gate that names one that is absent, or a channel that
+    it does not hold, looks at uncompensated values, as Gating-ML asks.
+    """
 
     events: NDArray[np.floating]
     positions: Mapping[str, int]
     matrices: Mapping[str, SpilloverMatrix]
-    made: dict[tuple[str, str], NDArray[np.floating]] = field(default_factory=dict)
+    members: dict[str, Membership] = field(default_factory=dict)
+    _made: dict[tuple[str, str], NDArray[np.floating]] = field(default_factory=dict)
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self.events)
 
     def column(self, channel: str, compensation: str) -> NDArray[np.floating]:
+        """Linear values of one channel or fluorochrome, shape (n_events,)."""
         matrix = self.matrices.get(compensation)
         if matrix is None or channel not in matrix.fluorochromes:
             return self.events[:, self.positions[channel]]
-        key = (compensation, channel)
-        if key not in self.made:
-            weights = cells.unmixing(matrix.matrix)[:, matrix.fluorochromes.index(channel)]
-            detectors = self.events[:, [self.positions[name] for name in matrix.detectors]]
-            self.made[key] = detectors.astype(np.float64, copy=False) @ weights
-        return self.made[key]
+        if (compensation, channel) not in self._made:
+            weights = cells.unmixing(matrix.matrix)
+            detectors = self.events[:, [self.positions[name] for name in matrix.detectors]].astype(np.float64, copy=False)
+            for name, values in zip(matrix.fluorochromes, (detectors @ weights).T, strict=True):
+                self._made[compensation, name] = np.ascontiguousarray(values)
+        return self._made[compensation, channel]
 
-    def values(self, dimension: Dimension, rows: NDArray[np.intp] | None) -> NDArray[np.floating]:
+    def values(self, dimension: Dimension, rows: Rows | None) -> NDArray[np.floating]:
         """Linear values of one axis, of all events or of ``rows``."""
-        if dimension.ratio is None:
+        ratio = dimension.ratio
+        if ratio is None:
             return _pick(self.column(dimension.channel, dimension.compensation), rows)
-        above, below = (
-            _pick(self.column(name, dimension.compensation), rows) for name in (dimension.ratio.numerator, dimension.ratio.denominator)
-        )
-        return cells.ratio(above, below, dimension.ratio.A, dimension.ratio.B, dimension.ratio.C)
+        above, below = (_pick(self.column(name, dimension.compensation), rows) for name in (ratio.numerator, ratio.denominator))
+        return cells.ratio(above, below, ratio.A, ratio.B, ratio.C)
 
-    def displayed(self, dimension: Dimension, rows: NDArray[np.intp] | None) -> NDArray[np.floating]:
+    def displayed(self, dimension: Dimension, rows: Rows | None) -> NDArray[np.floating]:
         """Values of one axis on its display scale."""
         values = self.values(dimension, rows)
         return values if dimension.transform is None else cells.to_scale(dimension.transform.kind, values, dimension.transform.parameters)
+
+    def rows_of(self, name: str | None) -> Rows | None:
+        """Events of a population that was evaluated before; None for all events."""
+        return None if name is None else np.flatnonzero(self.members[name])
+
+    def member(self, gate: Gate) -> Membership:
+        """Membership in a gate whose parents and operands were evaluated before; changes nothing."""
+        parent = self.members[gate.parent] if gate.parent else None
+        if isinstance(gate, BooleanGate):
+            combined = _combine(gate, self.members)
+            return combined if parent is None else combined & parent
+        rows = self.rows_of(gate.parent)
+        kept = _within(gate, self, rows)
+        if rows is None:
+            return kept
+        inside = np.zeros(self.n_events, dtype=np.bool_)
+        inside[rows[kept]] = True
+        return inside
+
+    def add(self, gate: Gate) -> None:
+        """Evaluate a gate and remember its members."""
+        self.members[gate.name] = self.member(gate)
+
+    def again(self) -> "Evaluation":
+        """The same events and columns, no populations: to try other gates."""
+        return Evaluation(self.events, self.positions, self.matrices, {}, self._made)
 
 
 def evaluate_tree(
@@ -86,32 +127,62 @@ def evaluate_tree(
     ------
     DesignError : a gate names a channel that the file does not have, all of them together
     """
+    return evaluate(events, channels, spillover, tree).members
+
+
+def evaluate(events: NDArray[np.floating], channels: Sequence[Channel], spillover: SpilloverMatrix | None, tree: GatingTree) -> Evaluation:
+    """As ``evaluate_tree``, keeping the compensated columns for those who measure next."""
     matrices = dict(tree.matrices) | ({"FCS": spillover} if spillover is not None else {})
     positions = {channel.name: index for index, channel in reversed(list(enumerate(channels)))}
     if missing := _missing_channels(tree, matrices, positions):
         raise DesignError(missing)
-    columns = _Columns(events, positions, matrices)
-    members: dict[str, Membership] = {}
+    evaluation = Evaluation(events, positions, matrices)
     for gate in tree.gates:
-        members[gate.name] = _evaluate(gate, columns, members)
-    return members
+        evaluation.add(gate)
+    return evaluation
 
 
-def _evaluate(gate: Gate, columns: _Columns, members: Mapping[str, Membership]) -> Membership:
-    parent = members[gate.parent] if gate.parent else None
-    if isinstance(gate, BooleanGate):
-        inside = _combine(gate, members)
-        return inside if parent is None else inside & parent
-    rows = None if parent is None else np.flatnonzero(parent)
-    kept = _within(gate, columns, rows)
-    if parent is None or rows is None:
-        return kept
-    inside = np.zeros(len(parent), dtype=np.bool_)
-    inside[rows[kept]] = True
-    return inside
+def populations_of(path: Path, record: EventsRecord, tree: GatingTree) -> pl.DataFrame:
+    """Counts and medians of every population of one data set, as ``POPULATIONS`` wants them; ``file`` is the file's name."""
+    evaluation = evaluate(fcs.read_events(path, record), record.channels, record.spillover, tree)
+    return count_populations(path.name, evaluation, tree.gates, "FCS")
 
 
-def _within(gate: RectangleGate | PolygonGate | EllipsoidGate, columns: _Columns, rows: NDArray[np.intp] | None) -> Membership:
+def members_of(path: Path, record: EventsRecord, tree: GatingTree) -> pl.DataFrame:
+    """One row per event: ``file``, ``event`` from 0, one boolean for each path."""
+    evaluation = evaluate(fcs.read_events(path, record), record.channels, record.spillover, tree)
+    paths = paths_of(tree.gates)
+    columns = {paths[name]: member for name, member in evaluation.members.items()}
+    return pl.DataFrame({"file": [path.name] * evaluation.n_events, "event": np.arange(evaluation.n_events), **columns})
+
+
+def paths_of(gates: Sequence[Gate]) -> dict[str, str]:
+    """Path of every gate from the root, such as ``Cells/Singlets/Live``."""
+    paths: dict[str, str] = {}
+    for gate in gates:
+        paths[gate.name] = f"{paths[gate.parent]}/{gate.name}" if gate.parent else gate.name
+    return paths
+
+
+def count_populations(file: str, evaluation: Evaluation, gates: Sequence[Gate], compensation: str) -> pl.DataFrame:
+    """Counts, share of the parent and median of every channel, in the shape of ``POPULATIONS``; medians of no events are empty."""
+    paths = paths_of(gates)
+    values = np.column_stack([evaluation.column(name, compensation) for name in evaluation.positions])
+    rows = []
+    for gate in gates:
+        member = evaluation.members[gate.name]
+        count = int(np.count_nonzero(member))
+        above = int(np.count_nonzero(evaluation.members[gate.parent])) if gate.parent else evaluation.n_events
+        medians = np.median(values[member], axis=0).tolist() if count else [None] * len(evaluation.positions)
+        row: dict[str, object] = {"file": file, "path": paths[gate.name], "parent": paths[gate.parent] if gate.parent else None}
+        row |= {"count": count, "percent_of_parent": 100.0 * count / above if above else None, "stored_count": None}
+        rows.append(row | {f"median_{name}": median for name, median in zip(evaluation.positions, medians, strict=True)})
+    schema = {"file": pl.String, "path": pl.String, "parent": pl.String, "count": pl.Int64, "percent_of_parent": pl.Float64}
+    further = {f"median_{name}": pl.Float64 for name in evaluation.positions}
+    return pl.DataFrame(rows, schema={**schema, "stored_count": pl.Int64, **further})
+
+
+def _within(gate: RectangleGate | PolygonGate | EllipsoidGate, columns: Evaluation, rows: Rows | None) -> Membership:
     if isinstance(gate, RectangleGate):
         return _in_rectangle(gate, columns, rows)
     if isinstance(gate, PolygonGate):
@@ -127,7 +198,7 @@ def _combine(gate: BooleanGate, members: Mapping[str, Membership]) -> Membership
     return combined
 
 
-def _in_rectangle(gate: RectangleGate, columns: _Columns, rows: NDArray[np.intp] | None) -> Membership:
+def _in_rectangle(gate: RectangleGate, columns: Evaluation, rows: Rows | None) -> Membership:
     inside: Membership | None = None
     for dimension in gate.dimensions:
         side = _in_side(dimension, columns, rows)
@@ -135,7 +206,7 @@ def _in_rectangle(gate: RectangleGate, columns: _Columns, rows: NDArray[np.intp]
     return np.zeros(0, dtype=np.bool_) if inside is None else inside
 
 
-def _in_side(dimension: Dimension, columns: _Columns, rows: NDArray[np.intp] | None) -> Membership:
+def _in_side(dimension: Dimension, columns: Evaluation, rows: Rows | None) -> Membership:
     transform = dimension.transform
     if transform is None or transform.kind not in _STEEP:
         return cells.in_interval(columns.displayed(dimension, rows), dimension.low, dimension.high)
@@ -146,17 +217,17 @@ def _in_side(dimension: Dimension, columns: _Columns, rows: NDArray[np.intp] | N
     return cells.in_interval(columns.values(dimension, rows), low, high)
 
 
-def _in_polygon(gate: PolygonGate, columns: _Columns, rows: NDArray[np.intp] | None) -> Membership:
+def _in_polygon(gate: PolygonGate, columns: Evaluation, rows: Rows | None) -> Membership:
     x, y = (columns.displayed(dimension, rows) for dimension in gate.dimensions)
     return cells.in_polygon(x, y, gate.vertices)
 
 
-def _in_ellipsoid(gate: EllipsoidGate, columns: _Columns, rows: NDArray[np.intp] | None) -> Membership:
+def _in_ellipsoid(gate: EllipsoidGate, columns: Evaluation, rows: Rows | None) -> Membership:
     values = np.column_stack([columns.displayed(dimension, rows) for dimension in gate.dimensions])
     return cells.in_ellipsoid(values, gate.mean, gate.covariance, gate.distance_square)
 
 
-def _pick(column: NDArray[np.floating], rows: NDArray[np.intp] | None) -> NDArray[np.floating]:
+def _pick(column: NDArray[np.floating], rows: Rows | None) -> NDArray[np.floating]:
     return column if rows is None else column[rows]
 
 

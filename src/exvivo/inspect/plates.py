@@ -17,10 +17,14 @@ from exvivo.study.statuses import Severity, WellStatus
 from exvivo.study.tables import Table
 
 MIN_LEVELS = 5
-EXCHANGE_GAIN = 10.0
+MIN_CV = 0.03
+EXCHANGE_GAIN = 6.0
 """An exchange must cut the residual sum of squares by this factor to be called out."""
-EXCHANGE_CV = 0.10
+EXCHANGE_CV = 0.06
 """... and the curve as labelled must miss its standards by at least this much on average."""
+INVERSION_ERRORS, INVERSION_GAIN = 3.0, 2.0
+"""Near the top a curve bends round exchanged levels: there a level that reads higher than the next higher one by three
+standard errors is enough, with a smaller gain."""
 
 
 def inspect_plates(calibration: Calibration, outcomes: Table) -> Iterator[Finding]:
@@ -43,6 +47,17 @@ class _Series:
     def levels(self) -> list[float]:
         """Non-zero nominal concentrations, descending."""
         return sorted({float(x) for x in self.nominal if x > 0}, reverse=True)
+
+    @property
+    def inversion(self) -> float:
+        """Largest step against the curve's direction between neighbouring levels, in standard errors of that step."""
+        groups = [self.signal[self.nominal == level] for level in self.levels]
+        means = np.array([group.mean() for group in groups])
+        deviations = np.concatenate([group / mean - 1.0 for group, mean in zip(groups, means, strict=True)])
+        cv = max(math.sqrt(float(np.sum(deviations**2)) / max(len(deviations) - len(groups), 1)), MIN_CV)
+        wells = min(len(group) for group in groups)
+        steps = np.diff(np.log(np.maximum(means, 1e-6))) * np.sign(means[0] - means[-1])
+        return float(steps.max()) / (cv * math.sqrt(2.0 / wells))
 
     def exchanged(self, first: float, second: float) -> Standards:
         """The same wells with two levels' labels exchanged."""
@@ -68,16 +83,18 @@ def _series(calibration: Calibration) -> Iterator[_Series]:
 
 def _exchanged_standards(calibration: Calibration) -> Iterator[Finding]:
     """Two standards whose labels fit the curve far better when exchanged."""
-    for series in _series(calibration):
+    all_series = list(_series(calibration))
+    labelled = fit_curves([s.exchanged(math.nan, math.nan) for s in all_series], Weighting.RECIPROCAL_SQUARED)
+    for series, curve in zip(all_series, labelled, strict=True):
+        scatter = math.sqrt(curve.rss / max(curve.df, 1))
+        inverted = series.inversion > INVERSION_ERRORS
+        if scatter <= EXCHANGE_CV and not inverted:
+            continue
         pairs = list(itertools.combinations(series.levels, 2))
-        candidates = [series.exchanged(math.nan, math.nan), *(series.exchanged(a, b) for a, b in pairs)]
-        curves = fit_curves(candidates, Weighting.RECIPROCAL_SQUARED)
-        rss = np.array([curve.rss for curve in curves])
-        scatter = math.sqrt(rss[0] / max(curves[0].df, 1))
-        best = int(np.argmin(rss))
-        if best and scatter > EXCHANGE_CV and rss[0] > EXCHANGE_GAIN * rss[best]:
-            first, second = pairs[best - 1]
-            after = math.sqrt(rss[best] / max(curves[best].df, 1))
+        candidates = fit_curves([series.exchanged(a, b) for a, b in pairs], Weighting.RECIPROCAL_SQUARED)
+        (first, second), best = min(zip(pairs, candidates, strict=True), key=lambda item: item[1].rss)
+        if curve.rss > (INVERSION_GAIN if inverted else EXCHANGE_GAIN) * best.rss:
+            after = math.sqrt(best.rss / max(best.df, 1))
             evidence = (
                 f"standards {first:g} and {second:g} of {series.analyte} miss the curve: relative residual SD {scatter:.0%} as labelled,"
                 f" {after:.1%} with the two exchanged"

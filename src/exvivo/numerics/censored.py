@@ -70,6 +70,13 @@ class CensoredFit:
     correlation: float
 
 
+def estimate_censored_difference(drug: ArrayLike, comparator: ArrayLike) -> float:
+    """Maximum likelihood estimate of the mean difference alone, as in `fit_censored_pairs` but without its inference."""
+    pairs = _read_pairs(np.asarray(drug, dtype=np.float64), np.asarray(comparator, dtype=np.float64))
+    free = _FREE[Covariance.UNSTRUCTURED]
+    return float(_maximise(pairs, free, _start(pairs, free))[0]) * pairs.scale
+
+
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     """Bounds (n, 2) of both conditions, sorted into the three kinds of pair; scaled to be of order 1."""

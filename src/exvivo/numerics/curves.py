@@ -12,11 +12,12 @@ it from all plates of an analyte, in turn with their curves.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import chdtri
 
 from exvivo.numerics.least_squares import (
     TINY,
@@ -36,6 +37,8 @@ from exvivo.numerics.variance import Array, LinearisedPlates, VarianceFunction, 
 
 _FLAT = 1e-3  # vendor weights: readings below this part of the largest count as this part of it
 _TOP_FRACTION = 0.6  # the top standard reaches less than this part of the span: d is an extrapolation
+_ODD_PLATE = 1e-5  # a plate that scatters this improbably keeps its own variance
+_FEWEST_TO_COMPARE = 3
 _SE_FRACTION = 0.5  # two standard errors of d reach back to a: d is not identified
 
 
@@ -58,7 +61,7 @@ class Curve:
     Parameters
     ----------
     parameters : shape (4,), (a, b, log_c, d) with b > 0; signals in the unit of the standards
-    loading : shape (4, 4), a square root of the covariance of the parameters (``loading @ loading.T``).
+    loading : shape (4, 4), lower triangular, a square root of the covariance of the parameters (``loading @ loading.T``).
         The covariance is Gauss-Newton: inverse information at the fitted weights, times the residual
         variance except under weighting ``fitted``, where the variance function is the scale
     variance : variance of one reading as a function of its mean
@@ -87,10 +90,14 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class PooledFit:
-    """Curves of one analyte, in the order of the plates, and the variance function pooled over them."""
+    """Curves of one analyte, in the order of the plates, and the variance function pooled over them.
+
+    ``pooled`` tells which plates it is pooled over: the others scatter far more, and keep their own.
+    """
 
     curves: tuple[Curve, ...]
     variance: VarianceFunction
+    pooled: tuple[bool, ...]
 
 
 def fit_curves(
@@ -163,8 +170,11 @@ def fit_pooled(standards: Sequence[Standards], weighting: Weighting = Weighting.
     """Curves of all plates of one analyte with the variance function pooled over them.
 
     Under weighting ``fitted`` curves and variance are estimated in turn until both stand
-    still; under the vendors' weightings each curve keeps the scatter of its own plate and the
-    pooled function is reported beside them.
+    still. A plate whose standards scatter far more than the others' (two exchanged standards,
+    a wrong dilution) would spoil the function for all of them: it is left out of the pool, and
+    its own curve gets the pooled function scaled up to its own scatter. Under the vendors'
+    weightings each curve keeps the scatter of its own plate and the pooled function is reported
+    beside them.
 
     Raises
     ------
@@ -174,17 +184,50 @@ def fit_pooled(standards: Sequence[Standards], weighting: Weighting = Weighting.
         raise ValueError("a pooled fit needs at least one plate")
     if weighting is not Weighting.FITTED:
         curves = fit_curves(standards, weighting)
-        return PooledFit(curves, estimate_variance(standards, curves))
+        return PooledFit(curves, estimate_variance(standards, curves), (True,) * len(curves))
     scale = float(np.median([np.ptp(plate.signal) for plate in standards]))
-    curves = fit_curves(standards, Weighting.FITTED, VarianceFunction(0.005 * max(scale, TINY), 0.05, np.inf))
-    variance = estimate_variance(standards, curves)
+    start = VarianceFunction(0.005 * max(scale, TINY), 0.05, np.inf)
+    pooled = np.ones(len(standards), dtype=np.bool_)
+    for _ in range(5):
+        curves, variance = _alternate(standards, pooled, start)
+        agrees = _agree(curves)
+        if np.array_equal(agrees, pooled):
+            break
+        pooled, start = agrees, variance
+    own = [curve if agrees else _scale_up(curve) for curve, agrees in zip(curves, pooled, strict=True)]
+    return PooledFit(tuple(own), variance, tuple(bool(agrees) for agrees in pooled))
+
+
+def _alternate(
+    standards: Sequence[Standards], pooled: npt.NDArray[np.bool_], start: VarianceFunction
+) -> tuple[tuple[Curve, ...], VarianceFunction]:
+    """Curves of all plates and variance of the pooled ones, in turn until both stand still."""
+    kept = [i for i, agrees in enumerate(pooled) if agrees]
+    curves = fit_curves(standards, Weighting.FITTED, start)
+    variance = estimate_variance([standards[i] for i in kept], [curves[i] for i in kept])
     for _ in range(12):
         curves = fit_curves(standards, Weighting.FITTED, variance, start=np.array([curve.parameters for curve in curves]))
-        previous, variance = variance, estimate_variance(standards, curves, variance)
+        previous, variance = variance, estimate_variance([standards[i] for i in kept], [curves[i] for i in kept], variance)
         if abs(np.log(variance.sigma0 / previous.sigma0)) + abs(np.log(variance.kappa / previous.kappa)) < 1e-4:
             break
-    curves = fit_curves(standards, Weighting.FITTED, variance)
-    return PooledFit(curves, variance)
+    return fit_curves(standards, Weighting.FITTED, variance), variance
+
+
+def _agree(curves: Sequence[Curve]) -> npt.NDArray[np.bool_]:
+    """Plates whose scatter, relative to the plates' median, is not beyond what chance does once in 100,000 plates."""
+    if len(curves) < _FEWEST_TO_COMPARE:
+        return np.ones(len(curves), dtype=np.bool_)
+    df = np.array([curve.df for curve in curves])
+    scatter = np.array([curve.rss for curve in curves]) / df
+    typical = float(np.median(scatter / (chdtri(df, 0.5) / df)))
+    return np.asarray(scatter * df <= max(typical, TINY) * chdtri(df, _ODD_PLATE))
+
+
+def _scale_up(curve: Curve) -> Curve:
+    """The curve with its own scatter in place of the pooled one, the shape of the variance function kept."""
+    factor = math.sqrt(max(curve.rss / curve.df, 1.0))
+    variance = VarianceFunction(curve.variance.sigma0 * factor, curve.variance.kappa * factor, curve.df)
+    return replace(curve, variance=variance, loading=curve.loading * factor)
 
 
 def _weigh_readings(fit: Plates, weighting: Weighting, variance: VarianceFunction | None) -> Array:

@@ -77,6 +77,18 @@ def infer_t(estimate: float, se: float, df: float, *, level: float = 0.95) -> Es
     return Estimate(estimate=estimate, se=se, df=df, t=t, p=p, low=estimate - half, high=estimate + half, level=level)
 
 
+def error_of_interval(low: float, high: float, df: float, *, level: float = 0.95) -> float:
+    """Standard error that a two-sided t interval was made from.
+
+    Examples
+    --------
+    >>> fit = infer_t(1.0, 0.5, 10)
+    >>> round(error_of_interval(fit.low, fit.high, 10), 9)
+    0.5
+    """
+    return (high - low) / (2 * float(special.stdtrit(df, 0.5 + level / 2)))
+
+
 def infer_f(F: float, df_numerator: float, df_denominator: float) -> JointTest:
     """F statistic with its p-value."""
     return JointTest(F=F, df_numerator=df_numerator, df_denominator=df_denominator, p=float(special.fdtrc(df_numerator, df_denominator, F)))

@@ -177,7 +177,12 @@ def limits(curve: Curve, standards: Standards, n_replicates: int, max_cv: float 
     too_high = best + np.flatnonzero(cv[best:] > max_cv)
     low = x[0] if too_low.size == 0 else _cross(x, cv, int(too_low[-1]), max_cv)
     high = x[-1] if too_high.size == 0 else _cross(x, cv, int(too_high[0]) - 1, max_cv)
-    return Limits(float(np.exp(low)), float(np.exp(high)))
+    return Limits(_exp(float(low)), _exp(float(high)))
+
+
+def _exp(log_conc: float) -> float:
+    """Concentration to 12 digits, so that a limit at a standard prints as the standard."""
+    return float(f"{np.exp(log_conc):.12g}")
 
 
 def _cross(x: Array, cv: Array, left: int, max_cv: float) -> float:

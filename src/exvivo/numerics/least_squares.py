@@ -252,7 +252,7 @@ def measure_stationarity(fit: Plates, weight: Array, theta: Array) -> Array:
 
 
 def factor_covariance(fit: Plates, weight: Array, parameters: Array) -> Array:
-    """Square root of the inverse information, (n, 4, 4), rows of fixed parameters zero.
+    """Lower triangular square root of the inverse information, (n, 4, 4), rows of fixed parameters zero.
 
     Taken from a singular value decomposition of the weighted design, so that a direction that the
     standards hardly determine gets a large finite variance and the others keep their digits.
@@ -263,4 +263,7 @@ def factor_covariance(fit: Plates, weight: Array, parameters: Array) -> Array:
     _, singular, v = np.linalg.svd(design / scale[:, None, :], full_matrices=False)
     floor = 1e-9 * singular[:, :1]
     factor = np.swapaxes(v, 1, 2) / np.maximum(singular, floor)[:, None, :]
-    return np.asarray(factor / scale[:, :, None] * fit.free[:, None])
+    factor = factor / scale[:, :, None] * fit.free[:, None]
+    upper = np.linalg.qr(np.swapaxes(factor, 1, 2), mode="r")  # the triangular root: unlike the other it has no arbitrary signs
+    signs = np.where(np.einsum("pii->pi", upper) < 0, -1.0, 1.0)
+    return np.swapaxes(upper * signs[:, :, None], 1, 2).copy()

@@ -69,7 +69,10 @@ class MixedFit:
         kenward = method is DegreesOfFreedom.KENWARD_ROGER
         variance = float(w @ self.covariance @ w)
         gradient = np.einsum("i,kij,j->k", w, self.slopes, w)
-        df = 2 * variance**2 / float(gradient @ (self.expected if kenward else self.observed) @ gradient)
+        spread = float(gradient @ (self.expected if kenward else self.observed) @ gradient)
+        if not spread > 0:
+            raise ValueError("the variance components leave the contrast no degrees of freedom")
+        df = 2 * variance**2 / spread
         reported = float(w @ self.covariance_adjusted @ w) if kenward else variance
         return infer_t(float(w @ self.coefficients), float(np.sqrt(reported)), df, level=level)
 

@@ -34,6 +34,8 @@ class LinearFit:
         """F test that all rows of `weights`, shape (q, p) with independent rows, give zero."""
         L = np.atleast_2d(np.asarray(weights, dtype=np.float64))
         value = L @ self.coefficients
+        if self.sd == 0:
+            return infer_f(float("inf") if value.any() else 0.0, len(L), self.df)
         quadratic = float(value @ linalg.solve(L @ self.covariance @ L.T, value, assume_a="pos"))
         return infer_f(quadratic / len(L), len(L), self.df)
 

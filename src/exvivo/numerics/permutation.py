@@ -142,7 +142,9 @@ def _flips(n: int, rng: np.random.Generator | None, draws: int) -> Iterator[Arra
         raise ValueError(f"{n} donors have too many sign flips to enumerate; a random generator is needed")
     yield np.ones((1, n))
     for start in range(0, draws, _BLOCK):
-        yield _as_signs(rng.integers(0, 2, size=(min(_BLOCK, draws - start), n)))
+        rows = min(_BLOCK, draws - start)
+        packed = np.frombuffer(rng.bytes(rows * ((n + 7) // 8)), dtype=np.uint8).reshape(rows, -1)
+        yield _as_signs(np.unpackbits(packed, axis=1, count=n).astype(np.int64))
 
 
 def _as_signs(bits: NDArray[np.int64]) -> Array:

@@ -43,10 +43,10 @@ class ReadoutTruth:
 
 READOUTS: Mapping[str, ReadoutTruth] = MappingProxyType(
     {
-        "CCL18": ReadoutTruth(4000, 0.80, 0.50, 0.60, 0.18, 0.7, 1.4, 1.1, 1.1, 60),
-        "PDGFBB": ReadoutTruth(50, 0.80, 0.50, 0.95, 0.25, 1.0, 1.5, 1.2, 1.0, 32),
-        "IL6": ReadoutTruth(42, 1.30, 0.60, 0.65, 0.25, 0.9, 1.4, 1.1, 0.9, 1.5),
-        "CXCL10": ReadoutTruth(300, 0.95, 0.60, 0.25, 0.25, 0.8, 1.6, 1.1, 1.0, 12),
+        "CCL18": ReadoutTruth(4000, 0.75, 0.50, 0.60, 0.18, 0.5, 1.4, 1.1, 1.1, 60),
+        "PDGFBB": ReadoutTruth(50, 0.80, 0.50, 0.95, 0.25, 1.0, 2.0, 1.2, 1.0, 60),
+        "IL6": ReadoutTruth(42, 1.30, 0.60, 0.65, 0.25, 0.9, 1.6, 1.1, 0.9, 15),
+        "CXCL10": ReadoutTruth(300, 0.95, 0.60, 0.25, 0.25, 0.8, 1.6, 1.1, 1.0, 45),
         "CXCL4": ReadoutTruth(300, 0.80, 0.50, 1.00, 0.25, 1.0, 1.2, 1.1, 1.0, 150),
         "CD204": ReadoutTruth(3500, 0.50, 0.25, 0.95, 0.15, 1.0, 1.10, 1.02),
         "CD206": ReadoutTruth(3800, 0.50, 0.25, 0.70, 0.15, 0.9, 1.05, 1.02),
@@ -59,6 +59,10 @@ READOUTS: Mapping[str, ReadoutTruth] = MappingProxyType(
 
 MODIFIED = "CCL18"
 """The readout whose drug effect depends on clinical variables."""
+
+
+BLANK_DILUTION = 1.0
+"""Cell-free blanks hold little and are measured undiluted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Generating:
     coefficients: Coefficients = field(default_factory=Coefficients)
     sd_serum: float = 0.40
     sd_serum_drug: float = 0.10
+    sd_carried: float = 0.30
     shared_donor: float = 0.30
     lost_donors: float = 0.05
     plate_sd: float = 0.10

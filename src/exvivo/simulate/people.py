@@ -87,17 +87,16 @@ def patient_values(patients: Patients) -> dict[str, Labels | Array]:
     }
 
 
-def draw_clinical(n: int, clinical: Clinical | None, rng: np.random.Generator, *, patients: Patients | None) -> pl.DataFrame:
+def draw_clinical(n: int, clinical: Clinical | None, rng: np.random.Generator, known: Mapping[str, Labels | Array]) -> pl.DataFrame:
     """True values of the protocol's variables for ``n`` people of one population.
 
-    Variables that the model does not know, or whose levels differ from the model's, are drawn evenly over their
-    levels or range. People without systemic sclerosis (``patients`` is None) have age and sex and unknown variables only.
+    ``known`` is what ``patient_values`` or ``healthy_values`` gave. Variables that the model does not know, or whose levels
+    differ from the model's, are drawn evenly over their levels or range; variables of patients stay empty for healthy people.
     """
-    known: dict[str, Labels | Array] = patient_values(patients) if patients else _healthy_values(n, rng)
     columns: dict[str, pl.Series] = {}
     for name, variable in clinical.variables.items() if clinical else ():
         values = known.get(name)
-        if patients is None and name in _PATIENTS_ONLY:
+        if values is None and name in _PATIENTS_ONLY:
             columns[name] = pl.Series(name, [None] * n, dtype=_dtype(variable))
         elif values is not None and _fits(values, variable):
             columns[name] = pl.Series(name, values.tolist(), dtype=_dtype(variable))
@@ -125,7 +124,8 @@ def category_of(values: pl.Series, variable: Variable) -> pl.Series:
     return values.replace_strict(folded, default=None, return_dtype=pl.String)
 
 
-def _healthy_values(n: int, rng: np.random.Generator) -> dict[str, Labels | Array]:
+def healthy_values(n: int, rng: np.random.Generator) -> dict[str, Labels | Array]:
+    """True values of healthy people, by the variable's name in the protocol."""
     age = np.clip(np.rint(rng.normal(48.0, 13.0, n)), 20, 80)
     return {"age": age, "sex": np.where(rng.random(n) < 0.65, "female", "male")}
 
@@ -133,7 +133,8 @@ def _healthy_values(n: int, rng: np.random.Generator) -> dict[str, Labels | Arra
 def _choose(weights: Array, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """Index drawn from each row of weights that sum to one."""
     passed: npt.NDArray[np.int64] = (rng.random((len(weights), 1)) > weights.cumsum(axis=1)).sum(axis=1)
-    return np.minimum(passed, weights.shape[1] - 1)
+    chosen: npt.NDArray[np.int64] = np.minimum(passed, weights.shape[1] - 1)
+    return chosen
 
 
 def _flag(logit: Array, rng: np.random.Generator) -> Flags:

@@ -19,7 +19,7 @@ import polars as pl
 
 from exvivo.engine import rng_for
 from exvivo.simulate.parameters import MODIFIED, Coefficients, Generating, generating_values
-from exvivo.simulate.people import Patients, category_of, draw_clinical, draw_patients, drop_values
+from exvivo.simulate.people import Labels, Patients, category_of, draw_clinical, draw_patients, drop_values, healthy_values, patient_values
 from exvivo.study.model import Experiment, FlowReadout, Modifier, ModifierKind, Outcome
 from exvivo.study.protocol import Protocol, plain
 
@@ -94,7 +94,7 @@ def _draw_people(protocol: Protocol, donors: Mapping[str, int], seed: int) -> tu
         n = donors[name]
         rng = rng_for(seed, f"people {name}")
         patients = draw_patients(n, rng) if _has_patients(protocol, name) else None
-        values = draw_clinical(n, clinical, rng, patients=patients)
+        values = draw_clinical(n, clinical, rng, patient_values(patients) if patients else healthy_values(n, rng))
         head = pl.DataFrame({"donor": [f"{name.upper()}-{i + 1:03d}" for i in range(n)], "population": [name] * n})
         truths.append(pl.concat([head, values], how="horizontal"))
         records.append(pl.concat([head, drop_values(values, needed, rng_for(seed, f"clinic {name}"))], how="horizontal"))
@@ -123,6 +123,12 @@ def _shift(patients: Patients, weights: Coefficients) -> Array:
 def reference_patients() -> Patients:
     """The population itself: a large fixed draw, on which effects are centred and marginal effects computed."""
     return draw_patients(REFERENCE_SIZE, np.random.default_rng(REFERENCE_SEED))
+
+
+@functools.cache
+def _reference_known() -> Mapping[str, Labels | Array]:
+    """Clinical values of the population, by variable."""
+    return patient_values(reference_patients())
 
 
 @functools.cache
@@ -247,9 +253,9 @@ def _draw_values(
     rng = rng_for(seed, "sera")
     serum_level = generating.sd_serum * rng.standard_normal(shape)
     serum_drug = generating.sd_serum_drug * rng.standard_normal(shape)
-    brought = np.array([p.carried for p in parts]) * np.exp(0.4 * rng.standard_normal(shape))
+    brought = np.array([p.carried for p in parts]) * np.exp(generating.sd_carried * rng.standard_normal(shape))
     donor, serum = _index_of(people, cultures["donor"]), _index_of(people, cultures["serum_donor"])
-    drug = _drug_flags(protocol, cultures)[:, None]
+    drug = drug_flags(protocol, cultures)[:, None]
     comes_from = cultures["comes_from"].to_numpy()
     shared_serum = np.log(np.array([[1.0, p.ssc_serum, p.other_serum] for p in parts])).T[comes_from]
     in_serum = (serum >= 0)[:, None]
@@ -273,7 +279,7 @@ def _index_of(people: pl.DataFrame, donors: pl.Series) -> Indices:
     return np.array([rows.get(donor, -1) for donor in donors], dtype=np.int64)
 
 
-def _drug_flags(protocol: Protocol, cultures: pl.DataFrame) -> Array:
+def drug_flags(protocol: Protocol, cultures: pl.DataFrame) -> Array:
     """1 for cultures with the drug of the first registered contrast."""
     contrast = protocol.file.outcomes[0].contrast
     return (cultures[contrast.factor] == contrast.level).to_numpy().astype(float)
@@ -356,5 +362,5 @@ def _reference_values(protocol: Protocol, variable: str) -> pl.Series:
         return pl.Series(variable, [None] * REFERENCE_SIZE, dtype=pl.String)
     block = clinical.variables[variable]
     alone = clinical.model_copy(update={"variables": {variable: block}})
-    drawn = draw_clinical(REFERENCE_SIZE, alone, np.random.default_rng(REFERENCE_SEED + 1), patients=reference_patients())
+    drawn = draw_clinical(REFERENCE_SIZE, alone, np.random.default_rng(REFERENCE_SEED + 1), _reference_known())
     return category_of(drawn[variable], block)

@@ -36,6 +36,7 @@ class FindingCode(StrEnum):
     CONFLICTING_CLINICAL = "conflicting-clinical"
     CRITERION_UNKNOWN = "criterion-unknown"
     CRITERION_FAILED = "criterion-failed"
+    FACTOR_ASSUMED = "factor-assumed"
     DECISION_TORN = "decision-torn"
     DECISION_WITHOUT_TARGET = "decision-without-target"
 

@@ -98,6 +98,8 @@ class Reason(StrEnum):
     GATE_FAILED = "gate-failed"
     TOO_FEW_EVENTS = "too-few-events"
     BELOW_DETECTION = "below-detection"
+    TUBE_UNLINKED = "tube-unlinked"  # the tube sheet names no known specimen for it
+    TUBE_REPEATED = "tube-repeated"  # two tubes of one kind: a person has to choose
     # outcomes
     SERUM_BLANK_MISSING = "serum-blank-missing"
     BLANK_BELOW_LLOQ = "blank-below-lloq"
@@ -114,3 +116,25 @@ class Reason(StrEnum):
     MODIFIER_MISSING = "modifier-missing"
     CONDITIONS_CODED = "conditions-coded"
     JOINT_TEST_ONLY = "joint-test-only"
+
+
+class Method(StrEnum):
+    """How an effect was estimated."""
+
+    # registered estimates
+    PAIRED_T = "paired-t-log"  # paired t test on logs
+    CENSORED = "censored-bivariate-normal"  # bivariate normal likelihood with limits, profile interval
+    CENSORED_JACKKNIFE = "censored-bivariate-normal-jackknife"  # the same for donors and sera, error by leaving one out
+    CROSSED = "mixed-kr-crossed"  # ln ratios with random donors and sera, REML, Kenward-Roger
+    SIGN_TEST = "sign-test"  # exact sign test, bound of the median ratio
+    LINEAR = "linear-log-ratio"  # linear model of the ln ratios on a modifier
+    JOINT_F = "joint-f-log-ratio"  # F test that a modifier's levels do not differ
+    # beside them
+    SIGNED_RANK = "signed-rank-hl"  # exact signed-rank test, Hodges-Lehmann estimate and interval
+    SIGN_FLIP = "sign-flip"  # all changes of sign
+    LEAVE_ONE_OUT = "leave-one-out"  # range when one donor is left out
+    INTERVAL_RANK = "interval-rank"  # largest signed-rank p over all values within the limits
+    HALF_LLOQ = "half-lloq"  # half the limit in place of a value below it
+    MIXED_UNPAIRED = "mixed-kr-unpaired"  # donors with one condition included
+    DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
+    WELCH = "welch-log-ratio"  # unequal variances

@@ -124,3 +124,22 @@ def test_wrong_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one plate"):
         fit_pooled([])
     assert fit_curves([], Weighting.NONE) == ()
+
+
+def test_a_plate_with_exchanged_standards_keeps_its_scatter_to_itself() -> None:
+    plates = [make_plate(i) for i in range(8)]
+    clean = fit_pooled(plates).variance
+    order = np.arange(LEVELS.size)
+    order[[2, 3, 8, 9]] = order[[8, 9, 2, 3]]
+    odd = Standards(LEVELS, plates[3].signal[order])
+    fit = fit_pooled([*plates[:3], odd, *plates[4:]])
+    assert fit.pooled == tuple(i != 3 for i in range(8))
+    assert fit.variance.kappa < 1.3 * clean.kappa
+    assert fit.curves[3].variance.kappa > 4 * fit.variance.kappa
+    assert fit.curves[3].variance.df == 12
+    assert fit.curves[0].variance == fit.variance
+
+
+def test_the_loading_is_a_triangular_root_without_arbitrary_signs() -> None:
+    loading = fit_curves([make_plate(1)], Weighting.NONE)[0].loading
+    np.testing.assert_allclose(loading, np.linalg.cholesky(loading @ loading.T), rtol=1e-6)

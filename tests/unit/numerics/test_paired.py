@@ -65,3 +65,10 @@ def test_welch_of_constant_groups() -> None:
     assert compare_welch([1.0, 1.0, 3.0, 3.0], [False, False, True, True]).estimate == 2.0
     with pytest.raises(ValueError, match="at least 2"):
         compare_welch([1.0, 1.0, 3.0], [False, False, True])
+
+
+def test_joint_test_without_residual_variance() -> None:
+    design = design_levels(["a", "a", "b", "b"], ["a", "b"])
+    assert fit_linear([1.0, 1.0, 1.0, 1.0], design).joint([[-1, 1]]).p == 1.0
+    exact = fit_linear([1.0, 1.0, 2.0, 2.0], design)
+    assert exact.joint([[-1, 1]]).p < 1e-12

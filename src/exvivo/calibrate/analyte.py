@@ -1,0 +1,87 @@
+"""One analyte on all plates of the study: fit, judge, quantify. The unit of work, since the variance is pooled."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from exvivo.calibrate.accept import JudgedPlate, judge_plates
+from exvivo.calibrate.quantify import describe_wells, quantify_specimens
+from exvivo.calibrate.standards import WELL_SCHEMA, Well, fit_plates
+from exvivo.engine import Parcel, digest_frame
+from exvivo.numerics.curves import Curve
+from exvivo.study.model import AssayRules
+from exvivo.study.tables import CONCENTRATIONS, CURVES, SHARED_ERROR, VERDICTS, WELLS
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyteTask:
+    """Wells of one analyte on all plates (columns of ``Well``), with the protocol's rules."""
+
+    analyte: str
+    n_replicates: int
+    rules: AssayRules
+    wells: pl.DataFrame
+
+    @classmethod
+    def of(cls, analyte: str, n_replicates: int, rules: AssayRules, wells: Sequence[Well]) -> "AnalyteTask":
+        """Task from the analyte's wells."""
+        columns = {name: [getattr(well, name) for well in wells] for name in WELL_SCHEMA}
+        return cls(analyte, n_replicates, rules, pl.DataFrame(columns, schema=dict(WELL_SCHEMA)))
+
+    def key(self) -> list[object]:
+        """Everything the result depends on."""
+        return [self.analyte, self.n_replicates, self.rules.model_dump(mode="json"), digest_frame(self.wells)]
+
+
+def calibrate_analyte(task: AnalyteTask) -> Parcel:
+    """Frames wells, curves, verdicts, concentrations and shared_error of one analyte."""
+    fitted = fit_plates([Well(**row) for row in task.wells.iter_rows(named=True)], task.rules)
+    judged = judge_plates(fitted, task.rules, task.n_replicates)
+    concentrations, shared = quantify_specimens([plate.judged for plate in judged])
+    return Parcel(
+        {
+            "wells": WELLS.from_rows(describe_wells(fitted)).frame,
+            "curves": CURVES.from_rows([_curve_row(task, plate, plate.judged.fitted.curve) for plate in judged if _has_curve(plate)]).frame,
+            "verdicts": VERDICTS.from_rows([row for plate in judged for row in plate.rows(task.analyte)]).frame,
+            "concentrations": CONCENTRATIONS.from_rows(concentrations).frame,
+            "shared_error": SHARED_ERROR.from_rows(shared).frame,
+        }
+    )
+
+
+def _has_curve(plate: JudgedPlate) -> bool:
+    return plate.judged.fitted.curve is not None
+
+
+def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Row:
+    if curve is None:
+        raise ValueError("a plate without curve has no row of curve parameters")
+    a, b, log_c, d = (float(parameter) for parameter in curve.parameters)
+    notes = [
+        *(["top-asymptote"] if not curve.asymptote_determined else []),
+        *(["shape-at-limit"] if curve.at_limit else []),
+        *(["own-variance"] if plate.judged.fitted.keeps_own_variance else []),
+        *(["not-converged"] if not curve.converged else []),
+    ]
+    return {
+        "plate": plate.judged.fitted.plate,
+        "analyte": task.analyte,
+        "model": task.rules.curve.model,
+        "parameters": json.dumps({"a": a, "b": b, "c": math.exp(log_c), "d": d, "g": 1.0}),
+        "branch": None,
+        "weighting": curve.weighting.value,
+        "lloq": plate.judged.limits.lloq,
+        "uloq": plate.judged.limits.uloq,
+        "unit": plate.judged.fitted.unit,
+        "sigma0": curve.variance.sigma0,
+        "kappa": curve.variance.kappa,
+        "standards": int(plate.judged.fitted.standards.signal.size),
+        "df": curve.df,
+        "covariance": json.dumps([[float(cell) for cell in row] for row in curve.covariance]),
+        "note": ",".join(notes) or None,
+    }

@@ -1,0 +1,383 @@
+"""The command line: parse, call one function, print. Results go to stdout, progress and findings to stderr.
+
+Exit codes: 0 done, 1 the data, the protocol or a decision is at fault, 2 the call is wrong, 70 a bug. Heavy
+modules are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from exvivo.errors import ExvivoError
+
+if TYPE_CHECKING:
+    from exvivo.engine import Work
+    from exvivo.pipeline import Finished
+    from exvivo.study.run import Run
+
+DONE, AT_FAULT, WRONG_CALL, BUG = 0, 1, 2, 70
+
+app = App(
+    name="exvivo",
+    help="From the raw files of an ex-vivo drug study in donor-derived cells to its registered outcomes.",
+    version_flags=["--version"],
+)
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+Workers = Annotated[int, Parameter(name="--workers", help="Processes to work in; 1 works in this one.")]
+Folder = Annotated[Path, Parameter(help="Study folder.")]
+NewFolder = Annotated[Path, Parameter(help="New folder.")]
+Target = Annotated[
+    str,
+    Parameter(help="well:PLATE/WELL, plate:PLATE, specimen:ID, file:PATH or donor:ID; answer: CODE@PLACE; revert: number of a decision."),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; never shows a traceback."""
+    try:
+        result = app(
+            list(arguments) if arguments is not None else None, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except ExvivoError as error:
+        for message in error.messages:
+            _say(f"error: {message}")
+        return AT_FAULT
+    except CycloptsError as error:
+        _say(f"error: {error}")
+        _say("Try 'exvivo --help'.")
+        return WRONG_CALL
+    except KeyboardInterrupt:
+        _say("stopped; results of the last whole run are untouched")
+        return AT_FAULT
+    except Exception:  # noqa: BLE001  the outermost guard: a user sees a sentence, the file holds the traceback
+        return _report_crash()
+    return result if isinstance(result, int) else DONE
+
+
+def _report_crash() -> int:
+    with tempfile.NamedTemporaryFile("w", prefix="exvivo-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.write(traceback.format_exc())
+    _say(f"This is a bug in exvivo, not in your data. What happened stands in {file.name}; please send it to the maintainers.")
+    return BUG
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@app.command
+def demo(
+    folder: Annotated[Path, Parameter(help="New folder.")] = Path("demo"), *, seed: int = 1, workers: Workers = 0, size: str = "demo"
+) -> int:
+    """Simulate the seed study with all its raw files, then run it to its report.
+
+    $ exvivo demo my-demo
+
+    Parameters
+    ----------
+    seed
+        seed of the simulated study
+    size
+        demo (24 + 8 donors) or full (the registry's size, 100 + 50)
+    """
+    from exvivo.pipeline import demo_study
+
+    with _work(workers) as work:
+        finished = demo_study(folder, work, seed=seed, size=size)
+    return _print_finished(folder, finished, as_json=False)
+
+
+@app.command
+def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib") -> int:
+    """Write a commented study.yaml to start from.
+
+    $ exvivo init my-study --template blank
+
+    Parameters
+    ----------
+    template
+        ssc-ruxolitinib or blank
+    """
+    from exvivo.templates import write_template
+
+    for path in write_template(folder, template):
+        print(path)
+    return DONE
+
+
+@app.command
+def check(folder: Folder, *, as_json: Json = False) -> int:
+    """Validate protocol and files, and change nothing.
+
+    $ exvivo check my-study
+    """
+    from exvivo.pipeline import check_study
+
+    with _work(1) as work:
+        run = check_study(folder, work)
+    if as_json:
+        print(json.dumps({"findings": run.findings.rows()}, indent=1))
+    else:
+        _print_findings(run)
+        print(_counted(run))
+    return AT_FAULT if _open_errors(run) else DONE
+
+
+@app.command
+def simulate(folder: Folder, *, seed: int = 1, donors: str | None = None, size: str = "demo", workers: Workers = 0) -> int:
+    """Write the raw files that a lab would have, with the truth beside them.
+
+    $ exvivo simulate my-study --seed 7 --donors 24+8
+
+    Parameters
+    ----------
+    donors
+        donors of each population in the order of study.yaml, such as 24+8
+    size
+        demo (24+8) or full (the registry's size, 100+50)
+    """
+    from exvivo.pipeline import simulate_files
+
+    with _work(workers) as work:
+        written = simulate_files(folder, work, seed=seed, donors=donors, size=size)
+    print(f"{written} files written to {folder}")
+    return DONE
+
+
+@app.command
+def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> int:
+    """Run a study from its raw files to its registered outcomes and its report.
+
+    $ exvivo run my-study --workers 2
+
+    Parameters
+    ----------
+    fresh
+        compute everything again instead of taking what is unchanged from the last run
+    """
+    from exvivo.pipeline import run_study
+
+    with _work(workers) as work:
+        finished = run_study(folder, work, remember=not fresh)
+    return _print_finished(folder, finished, as_json=as_json)
+
+
+@app.command
+def report(folder: Folder) -> int:
+    """Write the report again from the stored run; no raw file is opened.
+
+    $ exvivo report my-study
+    """
+    from exvivo.pipeline import report_study
+
+    with _work(1) as work:
+        report_study(folder, work.progress)
+    print(folder / "results" / "report.html")
+    return DONE
+
+
+@app.command
+def decide(  # noqa: PLR0913  one option per field of a decision
+    folder: Folder,
+    kind: Annotated[str, Parameter(help="exclude, include, correct-id, answer, lock, unblind or revert.")],
+    target: Target = "",
+    *,
+    reason: str,
+    value: str = "",
+    author: str = "",
+    key: Path | None = None,
+    head: str | None = None,
+) -> int:
+    """Append a decision to the study's record: who, when, why.
+
+    $ exvivo decide my-study exclude well:ccl18_1:1/C5 --reason "bubble seen before reading"
+
+    Parameters
+    ----------
+    reason
+        why; required
+    value
+        correct-id: the correct name
+    author
+        who decides; default: the account's name
+    key
+        unblind: the sealed key file, if the protocol holds its digest
+    head
+        digest of the last decision that you saw; refused when somebody decided since
+    """
+    from exvivo.pipeline import DECISIONS, Choice, decide_study
+
+    if str(folder) in DECISIONS and kind not in DECISIONS:
+        folder, kind = Path(kind), str(folder)  # people write the verb first as often as the folder
+    decision = decide_study(folder, Choice(kind, target, value, reason, author), key=key, head=head)
+    print(decision.line().decode(), end="")
+    return DONE
+
+
+@app.command
+def verify(folder: Folder) -> int:
+    """Check results against their manifest, and inputs and decisions against what the run saw.
+
+    $ exvivo verify my-study
+    """
+    from exvivo.pipeline import verify_study
+
+    messages = verify_study(folder)
+    for message in messages:
+        _say(f"error: {message}")
+    print("verified: results, inputs and decisions are those of the manifest" if not messages else f"{len(messages)} differences")
+    return AT_FAULT if messages else DONE
+
+
+@app.command
+def schema(*, out: Path | None = None) -> int:
+    """Print the JSON Schema of study.yaml, for editors that complete.
+
+    $ exvivo schema --out study.schema.json
+    """
+    from exvivo.study.model import study_schema
+
+    text = json.dumps(study_schema(), indent=1) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        out.write_text(text, encoding="utf-8")
+    return DONE
+
+
+@app.command
+def calibrate(
+    export: Annotated[Path, Parameter(help="Reader export.")],
+    *,
+    out: Path,
+    map_file: Annotated[Path | None, Parameter(name="--map")] = None,
+    vendor_settings: Annotated[bool, Parameter(negative="")] = False,
+    compare: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Turn one plate-reader export into concentrations.
+
+    $ exvivo calibrate export.xlsx --map map.csv --out concentrations
+
+    Parameters
+    ----------
+    out
+        folder for the tables
+    map_file
+        plate map; not needed when the export holds its layout
+    vendor_settings
+        blank-subtracted and unweighted, as most readers' software fits
+    compare
+        also write comparison.csv against the concentrations that the export holds
+    """
+    from exvivo.pipeline import calibrate_export
+
+    for path in calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare):
+        print(path)
+    return DONE
+
+
+@app.command
+def gate(files: Annotated[list[Path], Parameter(help="FCS files.")], *, gates: Path, out: Path, membership: Path | None = None) -> int:
+    """Gate FCS files with a Gating-ML file.
+
+    $ exvivo gate tube1.fcs tube2.fcs --gates gates.xml --out populations
+
+    Parameters
+    ----------
+    gates
+        Gating-ML 2.0 file
+    out
+        folder for the populations table
+    membership
+        also write one boolean per event and population to this Parquet file
+    """
+    from exvivo.pipeline import gate_files
+
+    for path in gate_files(files, gates, out, membership):
+        print(path)
+    return DONE
+
+
+def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int:
+    run_ = finished.run
+    if as_json:
+        record = {
+            "results": str(folder / "results"),
+            "effects": run_.effects.effects.rows(),
+            "computed": finished.computed,
+            "reused": finished.reused,
+            "seconds": finished.manifest.seconds,
+        }
+        print(json.dumps(record, indent=1))
+        return DONE
+    _print_findings(run_)
+    _print_effects(run_)
+    if not any(finished.computed.values()):
+        _say("nothing had changed: nothing was recomputed")
+    print(folder / "results" / "report.html")
+    return DONE
+
+
+def _print_findings(run_: "Run") -> None:
+    for row in run_.findings.rows():
+        if row["severity"] != "note":
+            answered = f" (answered by {row['answer']})" if row["answer"] else ""
+            _say(f"{row['severity']}: {row['place']}: {row['evidence']} [{row['code']}]. {row['suggestion']}.{answered}")
+
+
+def _print_effects(run_: "Run") -> None:
+    for row in run_.effects.effects.rows():
+        name = " x ".join(str(part) for part in (row["readout"], row["modifier"]) if part)
+        if row["estimate"] is not None:
+            numbers = f"{row['estimate']:.3g} ({row['ci_low']:.3g} to {row['ci_high']:.3g})"
+            told = f"{numbers}, p = {row['p']:.2g}, donors {row['donors']}"
+        else:
+            told = (
+                f"{row['status']}"
+                + (f": {row['reason']}" if row["reason"] else "")
+                + (f", p = {row['p']:.2g}" if row["p"] is not None else "")
+            )
+        print(f"{row['outcome']:3} {name:18} {row['contrast']:32} {told}")
+
+
+def _counted(run_: "Run") -> str:
+    counts = {s: sum(row["severity"] == s for row in run_.findings.rows()) for s in ("error", "warning", "note")}
+    donors = run_.inputs.specimens.frame["donor"].n_unique()
+    measured = f"{run_.calibration.curves.height} curves, {run_.inputs.events.height} FCS data sets"
+    found = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
+    return f"{run_.inputs.specimens.height} specimens of {donors} donors, {measured}; {found}"
+
+
+def _open_errors(run_: "Run") -> bool:
+    return any(row["severity"] == "error" and not row["answer"] for row in run_.findings.rows())
+
+
+@contextmanager
+def _work(workers: int) -> "Iterator[Work]":
+    """Work in this process (1) or in several; 0 takes as many as there are processors, at most 8."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from exvivo.engine import Work
+    from exvivo.progress import Bars, die_with_parent
+
+    count = workers or min(os.cpu_count() or 1, 8)
+    with Bars() as bars:
+        if count == 1:
+            yield Work(None, progress=bars)
+            return
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=die_with_parent) as executor:
+            yield Work(executor, progress=bars)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""4  Outcomes + what was promised -> Effects: every registered estimate, and what stands beside it."""
+
+import polars as pl
+
+from exvivo.engine import Work
+from exvivo.estimate.families import adjust_families, pass_serum_gate
+from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
+from exvivo.study.decisions import Decisions
+from exvivo.study.protocol import AnalysisPlan
+from exvivo.study.run import Effects, SharedError
+from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table
+
+__all__ = ["estimate_effects"]
+
+
+def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
+    outcomes: Table,
+    shared_error: SharedError,
+    findings: Table,
+    plan: AnalysisPlan,
+    decisions: Decisions,
+    work: Work,
+    *,
+    blinded: bool = False,
+) -> Effects:
+    """Estimate everything that was registered, in registry order.
+
+    Parameters
+    ----------
+    outcomes : OUTCOMES, ln values with bounds
+    shared_error : errors that concentrations of one curve share
+    findings : FINDINGS; an unanswered error blocks the outcomes that it names
+    plan : what was registered
+    decisions : answers to findings
+    work : runs one task per registered estimate
+    blinded : conditions are coded; then no number is given
+
+    Returns
+    -------
+    Effects : one row per registered estimate; level, sensitivity and supplementary rows in the same order
+
+    Notes
+    -----
+    Data that cannot answer give a status and a reason, never an exception. Rules: contracts, section 5.
+    """
+    tasks = list_tasks(outcomes, shared_error, findings, plan, decisions)
+    if blinded:
+        return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=1)
+    supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
+    effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
+    if plan.rules.serum_gate:
+        effects = pass_serum_gate(effects, supplementary, plan.outcomes)
+    return Effects(EFFECTS.build(effects), SUPPLEMENTARY.build(supplementary))

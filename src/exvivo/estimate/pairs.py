@@ -1,0 +1,165 @@
+"""Outcomes -> Pairs: the same donor (and the same serum) under two conditions.
+
+In: rows of the outcomes table of one experiment, set and readout. Out: bounds of the ln values of both
+conditions, equal where the value is exact. A pair is complete when both values are usable, measured or
+censored; donors with one usable condition are kept aside for the sensitivity that uses them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from exvivo.numerics.inference import Array
+from exvivo.study.model import Contrast, Factor
+from exvivo.study.statuses import ExpressionStatus, SpecimenStatus
+
+Key = tuple[str, str]
+
+_BELOW = frozenset({SpecimenStatus.BELOW_LLOQ.value, ExpressionStatus.BELOW_BACKGROUND.value})
+_USABLE = _BELOW | {SpecimenStatus.QUANTIFIED.value, SpecimenStatus.ABOVE_ULOQ.value, ExpressionStatus.MEASURED.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One usable value: donor, serum donor ("" for none), bounds in ln units, and what it rests on."""
+
+    donor: str
+    serum_donor: str
+    low: float
+    high: float
+    below: bool
+    measurements: int
+    specimens: tuple[str, ...]
+    plates: tuple[str, ...]
+
+    @property
+    def key(self) -> Key:
+        """Donor and serum donor."""
+        return self.donor, self.serum_donor
+
+    @property
+    def exact(self) -> bool:
+        """Whether the value is known as a point."""
+        return self.low == self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Complete pairs, sorted by donor and serum donor, and readings of donors that have one condition only."""
+
+    drug: tuple[Reading, ...]
+    comparator: tuple[Reading, ...]
+    single_drug: tuple[Reading, ...] = ()
+    single_comparator: tuple[Reading, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of pairs."""
+        return len(self.drug)
+
+    @property
+    def donors(self) -> list[str]:
+        """Cell donor of each pair."""
+        return [reading.donor for reading in self.drug]
+
+    @property
+    def serum_donors(self) -> list[str]:
+        """Serum donor of each pair, "" where there is none."""
+        return [reading.serum_donor for reading in self.drug]
+
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        """Pairs whose both values are points, shape (n,)."""
+        return np.array([a.exact and b.exact for a, b in zip(self.drug, self.comparator, strict=True)], dtype=bool)
+
+    @property
+    def differences(self) -> Array:
+        """Bounds of the ln ratio of each pair, shape (n, 2)."""
+        a, b = bounds_of(self.drug), bounds_of(self.comparator)
+        return np.column_stack([a[:, 0] - b[:, 1], a[:, 1] - b[:, 0]])
+
+    @property
+    def measurements(self) -> int:
+        """Wells or tubes behind all values; a comparator shared by several pairs counts once."""
+        used = {(arm, reading.key): reading.measurements for arm, side in enumerate((self.drug, self.comparator)) for reading in side}
+        return sum(used.values())
+
+    def censored_share(self) -> float:
+        """Share of values that are no points, in the arm where it is larger."""
+        sides = (self.drug, self.comparator)
+        return max((sum(not r.exact for r in side) / len(side) for side in sides), default=0.0) if self.drug else 0.0
+
+
+def full_condition(contrast: Contrast, factors: Mapping[str, Factor], level: str) -> dict[str, str]:
+    """Level of every factor in one arm of a contrast: reference levels, then those held, then the arm's own."""
+    return {name: factor.reference for name, factor in factors.items()} | dict(contrast.within) | {contrast.factor: level}
+
+
+def rows_at(frame: pl.DataFrame, condition: Mapping[str, str]) -> pl.DataFrame:
+    """Rows of one condition; an empty factor cell does not match any level."""
+    known = [pl.col(factor) == level for factor, level in condition.items() if factor in frame.columns]
+    return frame.filter(*known) if known else frame
+
+
+def readings_at(frame: pl.DataFrame, condition: Mapping[str, str]) -> list[Reading]:
+    """Usable values of one condition, sorted by donor and serum donor."""
+    rows = rows_at(frame, condition).filter(pl.col("donor").is_not_null() & pl.col("status").is_in(sorted(_USABLE)))
+    found = [_reading(row) for row in rows.iter_rows(named=True)]
+    return sorted((r for r in found if r is not None), key=lambda r: r.key)
+
+
+def pair_up(drug: Sequence[Reading], comparator: Sequence[Reading]) -> Pairs:
+    """Pairs by donor and serum donor.
+
+    A comparator without a serum donor stands for all sera of its donor (cultures without serum).
+    """
+    partner = {r.key: r for r in comparator}
+    shared = {r.donor: r for r in comparator if not r.serum_donor}
+    matched = [(r, partner.get(r.key) or shared.get(r.donor)) for r in drug]
+    complete = [(a, b) for a, b in matched if b is not None]
+    taken = {b.key for _, b in complete}
+    return Pairs(
+        drug=tuple(a for a, _ in complete),
+        comparator=tuple(b for _, b in complete),
+        single_drug=tuple(a for a, b in matched if b is None),
+        single_comparator=tuple(r for r in comparator if r.key not in taken),
+    )
+
+
+def bounds_of(readings: Sequence[Reading]) -> Array:
+    """Bounds of ln values, shape (n, 2)."""
+    return np.array([[r.low, r.high] for r in readings], dtype=np.float64).reshape(len(readings), 2)
+
+
+def percent_below(readings: Sequence[Reading]) -> float | None:
+    """Values below the limit of quantification or the background, in percent."""
+    return 100 * sum(r.below for r in readings) / len(readings) if readings else None
+
+
+def _reading(row: Mapping[str, object]) -> Reading | None:
+    value, lower, upper = (_number(row[name]) for name in ("log_value", "lower_bound", "upper_bound"))
+    if lower is None and upper is None:
+        if value is None:
+            return None
+        lower = upper = value
+    return Reading(
+        donor=str(row["donor"]),
+        serum_donor=str(row["serum_donor"] or ""),
+        low=-np.inf if lower is None else lower,
+        high=np.inf if upper is None else upper,
+        below=row["status"] in _BELOW,
+        measurements=int(_number(row["measurements"]) or 0),
+        specimens=_split(row["specimens"]),
+        plates=_split(row["plates"]),
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _split(value: object) -> tuple[str, ...]:
+    return tuple(part for part in str(value).split(",") if part) if value else ()

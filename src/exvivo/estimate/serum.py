@@ -1,0 +1,167 @@
+"""Cells of donors under sera of other donors: both are samples, and both repeat.
+
+The unit is a pair of cultures of one donor under one serum; a donor meets several sera and a serum several
+donors. The within-pair ln ratios follow d_ij = mu + donor_i + serum_j + e_ij with random donor and serum, fitted
+by REML with Kenward-Roger degrees of freedom, so that the answer holds for other donors and other sera. Where
+each donor meets one serum and each serum one donor there is nothing to cross, and the method is the paired t.
+
+Censored pairs. A crossed model with censored values is later work. Here the bivariate normal model of the
+pairs gives the estimate, and its error comes from leaving out one donor, then one serum, at a time; the larger
+of the two jackknife errors stands, with its number of units less one as degrees of freedom. With more censoring
+than the registered rule allows, the differences are averaged per donor and only bounded.
+
+Serum that is still in the medium carries the readout with it. Blanks were subtracted when outcomes were
+assembled; where they are missing, or make up most of the total, in over half the pairs, nothing is estimated
+and the uncorrected ratio stands beside it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from exvivo.estimate.contrasts import Rules, bound_effect, estimate_pairs, list_free, list_sensitivities, may_model
+from exvivo.estimate.effect import Effect
+from exvivo.estimate.pairs import Pairs, bounds_of
+from exvivo.numerics.censored import estimate_censored_difference
+from exvivo.numerics.inference import Array, infer_t
+from exvivo.numerics.mixed import MixedFit, fit_mixed, indicate
+from exvivo.numerics.paired import fit_mean
+from exvivo.study.statuses import EffectRole, Method, Reason, SpecimenStatus
+
+DONOR, SERUM_DONOR = "donor", "serum_donor"
+
+
+def estimate_crossed(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
+    """Ratio of geometric means from pairs of donors and sera."""
+    analysis = rules.analysis
+    donors = len(set(pairs.donors))
+    repeated = _repeated(pairs)
+    if not repeated:
+        return estimate_pairs(base, pairs, rules)
+    if donors < analysis.min_pairs:
+        return base.refused(Reason.TOO_FEW_DONORS, {"pairs": donors, "needed": analysis.min_pairs})
+    exact = pairs.exact
+    if exact.all():
+        return estimate_differences(base, pairs, pairs.differences[:, 0], rules)
+    counted = base.noting({"censored_pairs": int((~exact).sum()), "observed_pairs": int(exact.sum())})
+    if may_model(pairs, analysis):
+        return _jackknife(counted, pairs, rules)
+    return bound_effect(counted, average_by_donor(pairs)[1], analysis)
+
+
+def estimate_differences(base: Effect, pairs: Pairs, differences: Array, rules: Rules) -> Effect:
+    """Mean of exact ln ratios (n,) with random donors and sera where they repeat."""
+    repeated = _repeated(pairs)
+    level = rules.analysis.confidence
+    if not repeated:
+        return base.estimated(fit_mean(differences, level=level), Method.PAIRED_T)
+    components = [indicate(labels) for labels in repeated.values()]
+    try:
+        fit = fit_mixed(differences, np.ones((differences.size, 1)), components)
+        estimated = base.estimated(fit.contrast([1.0], level=level), Method.CROSSED)
+    except (ValueError, np.linalg.LinAlgError):
+        return replace(base, method=Method.CROSSED).refused(Reason.NOT_CONVERGED)
+    return estimated.noting({"random": list(repeated), "variances": _name_variances(fit, list(repeated))})
+
+
+def list_crossed_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]:
+    """What stands beside an estimate from donors and sera: the same on donors' means over their sera."""
+    if not _repeated(pairs):
+        return list_sensitivities(base, pairs, rules)
+    donors, means = average_by_donor(pairs)
+    if len(donors) < rules.analysis.min_pairs:
+        return []
+    beside = replace(base, role=EffectRole.SENSITIVITY)
+    rows = list_free(beside, means, donors, rules)
+    if pairs.exact.all():
+        rows.insert(0, beside.estimated(fit_mean(means[:, 0], level=rules.analysis.confidence), Method.DONOR_MEANS))
+    return rows
+
+
+def average_by_donor(pairs: Pairs) -> tuple[list[str], Array]:
+    """Donors, and bounds (k, 2) of the mean ln ratio over the sera of each."""
+    names = np.array(pairs.donors)
+    donors = sorted(set(pairs.donors))
+    return donors, np.array([pairs.differences[names == donor].mean(axis=0) for donor in donors]).reshape(len(donors), 2)
+
+
+def carries_over(rows: pl.DataFrame, pairs: Pairs, limit: float) -> dict[str, float] | None:
+    """Why serum makes a readout not estimable: blanks missing, or most of the total, in over half the pairs.
+
+    `rows` are the rows of both arms; returns the parameters of the reason, or None.
+    """
+    without = rows.filter((pl.col("status") == SpecimenStatus.MISSING.value) & (pl.col("reason") == Reason.SERUM_BLANK_MISSING.value))
+    missing = without.select("donor", "serum_donor").unique().height
+    if missing and missing > 0.5 * (missing + pairs.count):
+        return {"pairs_without_blank": missing, "pairs": pairs.count}
+    shares: dict[tuple[str, str], float] = {}
+    for donor, serum, share in rows.filter(pl.col("blank_share").is_not_null()).select("donor", "serum_donor", "blank_share").iter_rows():
+        key = (donor, serum or "")
+        shares[key] = max(share, shares.get(key, share))
+    large = sum(shares.get(reading.key, 0.0) > limit for reading in pairs.drug)
+    if pairs.count and large > 0.5 * pairs.count:
+        return {"pairs_with_large_blank": large, "pairs": pairs.count, "limit": limit}
+    return None
+
+
+def ignore_blanks(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the values before serum blanks were subtracted."""
+    plain = pl.col("plain_log_value")
+    return rows.filter(plain.is_not_null()).with_columns(
+        log_value=plain,
+        lower_bound=pl.lit(None, pl.Float64),
+        upper_bound=pl.lit(None, pl.Float64),
+        status=pl.lit(SpecimenStatus.QUANTIFIED.value),
+    )
+
+
+def interact(with_serum: Pairs, without: Pairs) -> tuple[Pairs, Array]:
+    """Pairs that have a partner without serum, and the ln ratio of drug effects (n,), exact pairs only."""
+    alone = {donor: d for donor, d, exact in zip(without.donors, without.differences[:, 0], without.exact, strict=True) if exact}
+    kept = [i for i, (donor, exact) in enumerate(zip(with_serum.donors, with_serum.exact, strict=True)) if exact and donor in alone]
+    subset = Pairs(tuple(with_serum.drug[i] for i in kept), tuple(with_serum.comparator[i] for i in kept))
+    values = [with_serum.differences[i, 0] - alone[with_serum.donors[i]] for i in kept]
+    return subset, np.array(values, dtype=np.float64)
+
+
+def _repeated(pairs: Pairs) -> dict[str, Sequence[str]]:
+    """Which of donor and serum donor occur in more than one pair, with their labels; that one explains differences."""
+    found: dict[str, Sequence[str]] = {}
+    for name, labels in ((DONOR, pairs.donors), (SERUM_DONOR, pairs.serum_donors)):
+        counts = Counter(labels)
+        if all(labels) and 1 < len(counts) < len(labels):
+            found[name] = labels
+    return found
+
+
+def _name_variances(fit: MixedFit, names: Sequence[str]) -> dict[str, float]:
+    return dict(zip([*names, "residual"], (float(v) for v in fit.variances), strict=True))
+
+
+def _jackknife(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
+    """Censored model of the pairs; standard error by leaving out donors or sera, whichever is larger."""
+    method = Method.CENSORED_JACKKNIFE
+    drug, comparator = bounds_of(pairs.drug), bounds_of(pairs.comparator)
+    try:
+        estimate = estimate_censored_difference(drug, comparator)
+        errors = {
+            name: _jackknife_error(drug, comparator, labels)
+            for name, labels in ((DONOR, pairs.donors), (SERUM_DONOR, pairs.serum_donors))
+            if all(labels) and len(set(labels)) > 2
+        }
+        unit, (se, df) = max(errors.items(), key=lambda item: item[1][0])
+        fit = infer_t(estimate, se, df, level=rules.analysis.confidence)
+    except (ValueError, np.linalg.LinAlgError):
+        return replace(base, method=method).refused(Reason.NOT_CONVERGED)
+    return base.estimated(fit, method).noting({"error_from": unit})
+
+
+def _jackknife_error(drug: Array, comparator: Array, labels: Sequence[str]) -> tuple[float, int]:
+    names = np.array(labels)
+    groups = sorted(set(labels))
+    left = np.array([estimate_censored_difference(drug[names != g], comparator[names != g]) for g in groups])
+    size = len(groups)
+    return float(np.sqrt((size - 1) / size * ((left - left.mean()) ** 2).sum())), size - 1

@@ -1,0 +1,277 @@
+"""One task per registered estimate: what it depends on, and the rows that it gives.
+
+A task holds the rows of the outcomes table that it uses and the blocks of the plan that speak about it,
+nothing else, so that its result is the same on any executor and can be remembered under their digest.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import log
+
+import numpy as np
+import polars as pl
+
+from exvivo.engine import Parcel, digest_frame
+from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities, share_of_calibration
+from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect
+from exvivo.estimate.pairs import Pairs, full_condition, pair_up, readings_at, rows_at
+from exvivo.estimate.serum import (
+    carries_over,
+    estimate_crossed,
+    estimate_differences,
+    ignore_blanks,
+    interact,
+    list_crossed_sensitivities,
+)
+from exvivo.estimate.subgroups import estimate_modifier
+from exvivo.numerics.inference import error_of_interval
+from exvivo.study.decisions import Decisions
+from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
+from exvivo.study.protocol import AnalysisPlan
+from exvivo.study.run import LOADINGS, SharedError
+from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Severity
+from exvivo.study.tables import EFFECTS, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One registered estimate. ``frame``: outcomes of its experiment, set and readout; ``loadings``: shared error of its analyte."""
+
+    outcome: Outcome
+    readout: str
+    modifier: Modifier | None
+    modifier_id: str | None
+    analysis: Analysis
+    experiment: Experiment
+    factors: Mapping[str, Factor]
+    measured_by: ElisaReadout | FlowReadout | TableReadout
+    frame: pl.DataFrame
+    loadings: pl.DataFrame
+    blocked: tuple[str, str] | None
+
+    @property
+    def name(self) -> str:
+        """What identifies it within the study."""
+        return "/".join(part for part in (self.outcome.id, self.readout, self.modifier_id) if part)
+
+    @property
+    def rules(self) -> Rules:
+        """Rules and the key of its random numbers."""
+        return Rules(self.analysis, self.name)
+
+    @property
+    def soluble(self) -> bool:
+        """Whether it is measured in wells of a plate."""
+        return isinstance(self.measured_by, ElisaReadout)
+
+    def base(self) -> Effect:
+        """Its row before anything is estimated."""
+        contrast = self.outcome.contrast
+        base = Effect(self.outcome.id, self.readout, _name_contrast(contrast.level, contrast.versus, contrast.within), self.modifier_id)
+        if self.modifier is None:
+            return base
+        return replace(base, scale=P_ONLY if self.modifier.kind is ModifierKind.CATEGORICAL else RATIO_OF_RATIOS)
+
+    def key(self) -> list[object]:
+        """Everything its result depends on."""
+        return [
+            self.name,
+            self.outcome.model_dump(mode="json"),
+            self.modifier.model_dump(mode="json") if self.modifier else None,
+            self.analysis.model_dump(mode="json"),
+            self.experiment.model_dump(mode="json"),
+            {name: factor.reference for name, factor in self.factors.items()},
+            self.measured_by.kind,
+            digest_frame(self.frame),
+            digest_frame(self.loadings),
+            list(self.blocked or ()),
+        ]
+
+
+def estimate_task(task: Task) -> Parcel:
+    """The registered row of a task, and the rows beside it."""
+    registered, *beside = _estimate(task)
+    return Parcel({"effects": tabulate([registered]), "supplementary": tabulate(beside)})
+
+
+def tabulate(rows: Sequence[Effect]) -> pl.DataFrame:
+    """Rows as a frame with the columns of ``EFFECTS``."""
+    return EFFECTS.from_rows([row.row() for row in rows]).frame
+
+
+def list_tasks(outcomes: Table, shared_error: SharedError, findings: Table, plan: AnalysisPlan, decisions: Decisions) -> list[Task]:
+    """One task per registered estimate, in registry order."""
+    blocks = _list_blocks(findings, decisions)
+    frame = outcomes.frame
+    tasks = []
+    for outcome in plan.outcomes:
+        experiment = plan.sets[outcome.set].experiment
+        in_set = pl.col("sets").str.split(",").list.contains(outcome.set)
+        of_set = frame.filter((pl.col("experiment") == experiment) & in_set)
+        for readout, modifier in product(outcome.readouts, outcome.modifiers or (None,)):
+            rows = of_set.filter(pl.col("readout") == readout).sort("donor", "serum_donor", *_factor_columns(of_set, plan.factors))
+            task = Task(
+                outcome=outcome,
+                readout=readout,
+                modifier=plan.modifiers[modifier] if modifier else None,
+                modifier_id=modifier,
+                analysis=plan.rules,
+                experiment=plan.experiments[experiment],
+                factors=plan.factors,
+                measured_by=plan.readouts[readout],
+                frame=rows,
+                loadings=shared_error.table.frame.filter(pl.col("analyte") == readout).sort("plate", "specimen"),
+                blocked=blocks.get(outcome.id) or blocks.get(f"{outcome.id}/{readout}"),
+            )
+            tasks.append(task)
+    return tasks
+
+
+def _factor_columns(frame: pl.DataFrame, factors: Mapping[str, Factor]) -> list[str]:
+    return [name for name in factors if name in frame.columns]
+
+
+def _list_blocks(findings: Table, decisions: Decisions) -> dict[str, tuple[str, str]]:
+    """Unanswered errors by outcome, or outcome and readout, that they block: code and place of the first."""
+    answers = decisions.answers()
+    blocks: dict[str, tuple[str, str]] = {}
+    for row in findings.frame.sort("code", "place").iter_rows(named=True):
+        answered = row["answer"] or f"{row['code']}@{row['place']}" in answers
+        if row["severity"] == Severity.ERROR.value and not answered:
+            for name in (row["outcomes"] or "").split(","):
+                blocks.setdefault(name.strip(), (row["code"], row["place"]))
+    blocks.pop("", None)
+    return blocks
+
+
+def _estimate(task: Task) -> Iterator[Effect]:
+    """Registered row first."""
+    base = task.base()
+    if task.blocked:
+        code, place = task.blocked
+        yield base.refused(Reason.BLOCKED_BY_FINDING, {"code": code, "place": place})
+        return
+    arms = {level: full_condition(task.outcome.contrast, task.factors, level) for level in _levels_of(task)}
+    absent = _absent(task, arms)
+    if absent is not None:
+        yield base.refused(absent)
+        return
+    pairs = _pairs(task, task.frame)
+    described = describe_pairs(base, pairs, wells=task.soluble)
+    if task.modifier:
+        yield from estimate_modifier(described, pairs, _values(task), task.modifier, task.rules)
+        return
+    if not _in_serum(pairs, task.frame, arms):
+        yield _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
+        yield from list_sensitivities(described, pairs, task.rules)
+        over = None
+    else:
+        over = _carry_over(task, pairs, arms)
+        yield from _estimate_in_serum(task, described, pairs, over)
+    if task.outcome.contrast.within:
+        yield from _beside_serum(task, pairs, over)
+
+
+def _carry_over(task: Task, pairs: Pairs, arms: Mapping[str, Mapping[str, str]]) -> Mapping[str, float] | None:
+    if not (task.soluble and task.experiment.serum_present_at_collection):
+        return None
+    rows = pl.concat([rows_at(task.frame, condition) for condition in arms.values()])
+    return carries_over(rows, pairs, task.analysis.blank_share)
+
+
+def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
+    """Registered estimate under serum; where serum carries the readout over, the uncorrected one beside it."""
+    if over is None:
+        yield _with_calibration(estimate_crossed(described, pairs, task.rules), pairs, task)
+        yield from list_crossed_sensitivities(described, pairs, task.rules)
+        return
+    yield described.refused(Reason.SERUM_CARRY_OVER, over)
+    raw = _pairs(task, ignore_blanks(task.frame))
+    uncorrected = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), raw, wells=task.soluble)
+    estimated = estimate_crossed(uncorrected, raw, task.rules)
+    yield estimated.noting({"uncorrected": True})
+
+
+def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
+    """Effect of serum alone, effect of the drug without serum, and their interaction; none with serum where it carries over."""
+    contrast = task.outcome.contrast
+    held = full_condition(contrast, task.factors, contrast.versus)
+    references = {name: task.factors[name].reference for name in contrast.within}
+    bare = {level: full_condition(contrast, task.factors, level) | references for level in _levels_of(task)}
+    serum = replace(task.base(), contrast="+".join(contrast.within), role=EffectRole.SUPPLEMENTARY)
+    alone = replace(serum, contrast=_name_contrast(contrast.level, contrast.versus, references))
+    both = replace(serum, contrast="interaction", scale=RATIO_OF_RATIOS)
+    vehicle_alone, drug_alone = (readings_at(task.frame, bare[level]) for level in (contrast.versus, contrast.level))
+    missing = [not rows_at(task.frame, bare[level]).height for level in (contrast.versus, contrast.level)]
+    exposed = pair_up(readings_at(task.frame, held), vehicle_alone)
+    without = pair_up(drug_alone, vehicle_alone)
+    if missing[0]:
+        yield serum.refused(Reason.CONDITION_MISSING)
+    elif over is not None:
+        yield serum.refused(Reason.SERUM_CARRY_OVER, over)
+    else:
+        yield estimate_crossed(describe_pairs(serum, exposed, wells=task.soluble), exposed, task.rules)
+    if any(missing):
+        yield alone.refused(Reason.CONDITION_MISSING)
+        yield both.refused(Reason.CONDITION_MISSING)
+        return
+    yield estimate_pairs(describe_pairs(replace(alone, scale=RATIO), without, wells=task.soluble), without, task.rules)
+    yield _interaction(both, inside, without, task) if over is None else both.refused(Reason.SERUM_CARRY_OVER, over)
+
+
+def _interaction(base: Effect, inside: Pairs, without: Pairs, task: Task) -> Effect:
+    """Ratio of the drug's effect under serum and without; censored pairs are left out and counted."""
+    subset, differences = interact(inside, without)
+    described = describe_pairs(base, subset, wells=task.soluble)
+    donors = len(set(subset.donors))
+    if donors < task.analysis.min_pairs:
+        return described.refused(Reason.TOO_FEW_DONORS, {"pairs": donors, "needed": task.analysis.min_pairs})
+    left_out = inside.count - subset.count
+    return estimate_differences(described, subset, differences, task.rules).noting({"pairs_left_out": left_out or None})
+
+
+def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Effect:
+    """The row with the share of its variance that comes from standard curves."""
+    if effect.status is not EffectStatus.ESTIMATED or effect.df is None or effect.ci_low is None or effect.ci_high is None:
+        return effect
+    se = error_of_interval(log(effect.ci_low), log(effect.ci_high), effect.df, level=task.analysis.confidence)
+    loadings = {(row["plate"], row["specimen"]): np.array([row[name] for name in LOADINGS]) for row in task.loadings.to_dicts()}
+    return effect.noting({"calibration_share": share_of_calibration(pairs, loadings, se)})
+
+
+def _pairs(task: Task, frame: pl.DataFrame) -> Pairs:
+    contrast = task.outcome.contrast
+    drug, comparator = (readings_at(frame, full_condition(contrast, task.factors, level)) for level in (contrast.level, contrast.versus))
+    return pair_up(drug, comparator)
+
+
+def _levels_of(task: Task) -> tuple[str, str]:
+    return task.outcome.contrast.level, task.outcome.contrast.versus
+
+
+def _absent(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Reason | None:
+    """Why there is nothing to compare: no row of the readout, or none of a condition."""
+    if not task.frame.height:
+        return Reason.READOUT_MISSING
+    if any(not rows_at(task.frame, condition).height for condition in arms.values()):
+        return Reason.CONDITION_MISSING
+    return None
+
+
+def _in_serum(pairs: Pairs, frame: pl.DataFrame, arms: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether the compared cultures were exposed to serum of other donors."""
+    rows = [rows_at(frame, condition) for condition in arms.values()]
+    return any(pairs.serum_donors) or any(part["serum_donor"].is_not_null().any() for part in rows)
+
+
+def _values(task: Task) -> dict[str, str | None]:
+    """Printed value of the modifier's variable by donor."""
+    if task.modifier is None or task.modifier.variable not in task.frame.columns:
+        return {}
+    return dict(task.frame.filter(pl.col("donor").is_not_null()).select("donor", task.modifier.variable).sort("donor").iter_rows())
+
+
+def _name_contrast(level: str, versus: str, within: Mapping[str, str]) -> str:
+    held = ",".join(within.values())
+    return f"{level}/{versus}" + (f"|{held}" if held else "")

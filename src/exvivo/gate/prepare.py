@@ -1,0 +1,230 @@
+"""Who shares gates with whom, and how one tube is opened.
+
+All tubes of one donor, whatever their condition, are one task: gates are found on them
+together, so that a gate cannot make an effect. Tubes that cannot be opened keep their row,
+with a reason.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from exvivo.errors import DesignError, InputError, fault
+from exvivo.formats import fcs
+from exvivo.gate.populations import Evaluation
+from exvivo.study.decisions import Decision, Decisions, TargetKind
+from exvivo.study.model import ControlKind, Panel
+from exvivo.study.protocol import Panels, plain
+from exvivo.study.run import Inputs
+from exvivo.study.statuses import ExpressionStatus, Reason
+from exvivo.study.tables import EVENTS, SPECIMENS, TUBE_SHEET, Table
+
+Cells = Mapping[str, object]
+
+REQUIRED_INPUTS = (SPECIMENS, EVENTS, TUBE_SHEET)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a tube or a marker has no value: status, stable reason, parameters."""
+
+    status: ExpressionStatus
+    reason: Reason
+    detail: tuple[tuple[str, str | int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tube:
+    """One row of the tube sheet. ``path`` and ``sha256`` are empty when there is no file; ``trouble`` when it must not be opened."""
+
+    file: str
+    path: str
+    sha256: str
+    specimen: str | None
+    kind: str | None
+    marker: str | None
+    batch: str | None
+    trouble: Trouble | None = None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether gates may be fitted on it: single stains are often beads."""
+        return self.trouble is None and self.kind != "single"
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What measuring needs to know of one flow readout."""
+
+    name: str
+    spellings: frozenset[str]
+    channel: str
+    control: ControlKind
+
+
+@dataclass(frozen=True, slots=True)
+class GateFile:
+    """A Gating-ML file that takes the place of automatic gates."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DonorTask:
+    """Everything that one donor's gating needs; small enough to travel."""
+
+    donor: str
+    tubes: tuple[Tube, ...]
+    specimens: tuple[tuple[str, Trouble | None], ...]
+    markers: tuple[Marker, ...]
+    rules: Panel
+    gate_file: GateFile | None
+
+    def key(self) -> object:
+        """What the result depends on."""
+        tubes = [[t.file, t.sha256, t.specimen, t.kind, t.marker, t.batch, _facts(t.trouble)] for t in self.tubes]
+        markers = [[m.name, sorted(m.spellings), m.channel, m.control.value] for m in self.markers]
+        specimens = [[name, _facts(trouble)] for name, trouble in self.specimens]
+        gates = self.gate_file.sha256 if self.gate_file else None
+        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTube:
+    """A tube whose events are in memory. ``compensated`` tells whether its own spillover could be applied."""
+
+    tube: Tube
+    evaluation: Evaluation
+    ranges: Mapping[str, float]
+    compensated: bool
+    identity: bool
+
+
+def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decisions) -> tuple[DonorTask, ...]:
+    """One task per donor of cell specimens, donors in order of name; a donor called '' takes tubes that belong to nobody."""
+    markers = tuple(_marker(name, panels) for name in panels.readouts)
+    gate_file = _gate_file(inputs.folder, rules)
+    owners = {str(row["specimen"]): str(row["donor"] or "") for row in inputs.specimens.rows() if row["matrix"] == "cells"}
+    troubles = {str(row["specimen"]): _specimen_trouble(row, decisions) for row in inputs.specimens.rows() if row["matrix"] == "cells"}
+    tubes: dict[str, list[Tube]] = {donor: [] for donor in owners.values()}
+    for tube in _tubes(inputs, troubles, decisions):
+        tubes.setdefault(owners.get(tube.specimen or "", ""), []).append(tube)
+    return tuple(
+        DonorTask(
+            donor,
+            tuple(sorted(tubes[donor], key=lambda tube: (tube.sha256, tube.file))),
+            tuple((name, troubles[name]) for name in sorted(owners) if owners[name] == donor),
+            markers,
+            rules,
+            gate_file,
+        )
+        for donor in sorted(tubes)
+    )
+
+
+def open_tube(tube: Tube, rules: Panel, needed: Sequence[str]) -> OpenTube | Trouble:
+    """Events of one tube, or why there are none."""
+    if tube.trouble is not None:
+        return tube.trouble
+    path = Path(tube.path)
+    try:
+        record = fcs.parse(path)[0]
+        events = fcs.read_events(path, record)
+    except (InputError, OSError) as problem:
+        return Trouble(ExpressionStatus.REFUSED, Reason.FILE_UNREADABLE, (("message", str(problem)),))
+    names = [channel.name for channel in record.channels]
+    if absent := [name for name in needed if name not in names]:
+        return Trouble(ExpressionStatus.REFUSED, Reason.NO_CHANNEL, (("channels", ", ".join(absent)),))
+    spillover = record.spillover if rules.compensation == "FCS" else None
+    usable = spillover is not None and set(spillover.detectors) <= set(names)
+    identity = usable and spillover is not None and bool(np.array_equal(np.asarray(spillover.matrix), np.eye(len(spillover.matrix))))
+    evaluation = Evaluation(
+        events,
+        {name: names.index(name) for name in names},
+        {"FCS": spillover} if usable and spillover is not None else {},
+    )
+    ranges = {channel.name: channel.range for channel in record.channels}
+    return OpenTube(tube, evaluation, ranges, usable or rules.compensation == "none", identity)
+
+
+def _marker(name: str, panels: Panels) -> Marker:
+    readout = panels.readouts[name]
+    return Marker(name, frozenset(plain(text) for text in (name, readout.label, *readout.aliases)), readout.channel, readout.control)
+
+
+def _gate_file(folder: Path, rules: Panel) -> GateFile | None:
+    if rules.gates_file is None:
+        return None
+    path = folder / rules.gates_file
+    if not path.is_file():
+        raise DesignError(
+            fault(rules.gates_file, "there is no such file", "the gates that the protocol names", "Add it to the study folder")
+        )
+    return GateFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _tubes(inputs: Inputs, specimens: Mapping[str, Trouble | None], decisions: Decisions) -> list[Tube]:
+    excluded = decisions.excluded(TargetKind.FILE)
+    known = _by_tail(inputs.events)
+    tubes = []
+    for row in inputs.tube_sheet.rows():
+        listed, specimen = str(row["file"]), _word(row["specimen"])
+        file, digest = known.get(listed, (listed, ""))
+        trouble = _tube_trouble(excluded.get(listed) or excluded.get(file), specimen, specimens)
+        if trouble is None and not digest:
+            trouble = _absent(inputs.folder, listed)
+        path = str(inputs.folder / file) if digest else ""
+        tubes.append(Tube(file, path, digest, specimen, _word(row["tube"]), _word(row["marker"]), _word(row["batch"]), trouble))
+    return tubes
+
+
+def _by_tail(events: Table) -> dict[str, tuple[str, str]]:
+    """Path and digest of every file by each tail of its path: the tube sheet names files from inside the cytometry folder."""
+    known: dict[str, tuple[str, str]] = {}
+    for row in sorted(events.rows(), key=lambda row: (len(str(row["file"])), str(row["file"]))):
+        parts = str(row["file"]).split("/")
+        for start in range(len(parts)):
+            known.setdefault("/".join(parts[start:]), (str(row["file"]), str(row["sha256"])))
+    return known
+
+
+def _tube_trouble(decision: Decision | None, specimen: str | None, specimens: Mapping[str, Trouble | None]) -> Trouble | None:
+    if decision is not None:
+        return Trouble(ExpressionStatus.REFUSED, Reason.EXCLUDED, (("decision", decision.seq),))
+    if specimen is None or specimen not in specimens:
+        return Trouble(ExpressionStatus.MISSING, Reason.TUBE_UNLINKED, (("specimen", specimen or ""),))
+    found = specimens[specimen]
+    return found if found is not None and found.reason == Reason.EXCLUDED else None
+
+
+def _absent(folder: Path, listed: str) -> Trouble:
+    """A listed file without a readable header: it is there but cannot be read, or it is not there."""
+    if any(folder.rglob(listed)):
+        return Trouble(ExpressionStatus.REFUSED, Reason.FILE_UNREADABLE)
+    return Trouble(ExpressionStatus.MISSING, Reason.NO_FILE)
+
+
+_STATES = {
+    "lost": Trouble(ExpressionStatus.MISSING, Reason.SPECIMEN_LOST),
+    "failed": Trouble(ExpressionStatus.REFUSED, Reason.SPECIMEN_FAILED),
+    "contaminated": Trouble(ExpressionStatus.REFUSED, Reason.SPECIMEN_CONTAMINATED),
+}
+
+
+def _specimen_trouble(row: Cells, decisions: Decisions) -> Trouble | None:
+    decision = decisions.excluded(TargetKind.SPECIMEN).get(str(row["specimen"]))
+    if decision is not None:
+        return Trouble(ExpressionStatus.REFUSED, Reason.EXCLUDED, (("decision", decision.seq),))
+    return _STATES.get(str(row["state"]))
+
+
+def _word(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _facts(trouble: Trouble | None) -> object:
+    return None if trouble is None else [trouble.status.value, trouble.reason.value, [list(pair) for pair in trouble.detail]]

@@ -1,0 +1,273 @@
+"""THE SPINE: results = f(protocol, raw files, decisions). Read this first.
+
+One short function per command. ``run_study`` names every stage once, in the order of the data; command
+line and page hold no logic of their own.
+"""
+
+import getpass
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from exvivo.assemble import assemble_dataset
+from exvivo.calibrate import calibrate_plates
+from exvivo.engine import Memo, Progress, Work
+from exvivo.errors import DesignError, fault, unknown
+from exvivo.estimate import estimate_effects
+from exvivo.exclusions import list_exclusions
+from exvivo.gate import gate_specimens
+from exvivo.inspect import inspect_study
+from exvivo.read import read_inputs
+from exvivo.report import write_report
+from exvivo.report.tables import write_tables
+from exvivo.simulate import simulate_study
+from exvivo.store import (
+    MEMO,
+    RESULTS,
+    Manifest,
+    NewDecision,
+    append_decision,
+    building_results,
+    check_key,
+    load_decisions,
+    load_manifest,
+    load_run,
+    save_run,
+    seal,
+    torn_finding,
+    verify_inputs,
+    verify_outputs,
+    verify_record,
+)
+from exvivo.study.decisions import Decision, DecisionKind, Decisions, TargetKind
+from exvivo.study.protocol import Protocol, load_protocol
+from exvivo.study.run import Run
+from exvivo.templates import write_template
+
+PROTOCOL_FILE = "study.yaml"
+TRUTH = "truth"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that was written: the run, its manifest, how much was computed and how much was remembered, by stage."""
+
+    run: Run
+    manifest: Manifest
+    computed: dict[str, int]
+    reused: dict[str, int]
+
+
+def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) -> Finished:
+    """Run a study from its raw files and write its results.
+
+    Parameters
+    ----------
+    folder : study folder, holding study.yaml
+    work : executor and progress; the memo and the seed are set here
+    remember : whether results of unchanged inputs are taken from the last run
+
+    Raises
+    ------
+    ExvivoError : protocol, raw files or decisions are at fault, all faults at once
+    """
+    protocol = load_protocol(folder / PROTOCOL_FILE)
+    decisions = load_decisions(folder, protocol)
+    work = _prepare(work, folder, protocol, remember=remember)
+    clock = Clock()
+    run = compute_run(folder, protocol, decisions, work, clock)
+    with building_results(folder) as building:
+        write_tables(run, building)
+        save_run(run, building)
+        clock.lap("tables")
+        write_report(run, building, work.progress)
+        clock.lap("report")
+        manifest = seal(building, run, clock.laps)
+    return Finished(run, manifest, dict(work.computed), dict(work.reused))
+
+
+def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Run:
+    """Every stage once, in the order of the data; nothing is written."""
+    inputs = read_inputs(folder, protocol.files, protocol.design, decisions, work)
+    inputs = replace(inputs, found=inputs.found + torn_finding(decisions, protocol.files.decisions))
+    clock.lap("read")
+    calibration = calibrate_plates(inputs, protocol.assays, decisions, work)
+    clock.lap("calibrate")
+    gating = gate_specimens(inputs, protocol.panels, decisions, work)
+    clock.lap("gate")
+    outcomes = assemble_dataset(inputs, calibration, gating, protocol.design, decisions)
+    clock.lap("assemble")
+    findings = inspect_study(inputs, calibration, gating, outcomes, protocol, decisions)
+    clock.lap("inspect")
+    effects = estimate_effects(outcomes, calibration.shared_error, findings, protocol.analysis, decisions, work, blinded=inputs.blinded)
+    clock.lap("estimate")
+    exclusions = list_exclusions(calibration, gating, outcomes, decisions)
+    return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions)
+
+
+def check_study(folder: Path, work: Work | None = None) -> Run:
+    """Read, calibrate, gate and inspect a study without estimating or writing anything.
+
+    Raises
+    ------
+    ExvivoError : protocol, raw files or decisions are at fault, all faults at once
+    """
+    protocol = load_protocol(folder / PROTOCOL_FILE)
+    decisions = load_decisions(folder, protocol)
+    return compute_run(folder, protocol, decisions, work or Work(seed=protocol.analysis.rules.seed), Clock())
+
+
+def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
+    """Write the report again from the stored run; no raw file is opened."""
+    run = load_run(folder)
+    work = Work(progress=progress)
+    clock = Clock()
+    with building_results(folder) as building:
+        write_tables(run, building)
+        save_run(run, building)
+        write_report(run, building, work.progress)
+        clock.lap("report")
+        return seal(building, run, clock.laps)
+
+
+def verify_study(folder: Path) -> list[str]:
+    """What differs from the manifest of the last run; nothing when results, inputs, protocol and decisions are the same.
+
+    Raises
+    ------
+    ExvivoError : there are no whole results, or protocol or decisions cannot be read
+    """
+    manifest = load_manifest(folder)
+    protocol = load_protocol(folder / PROTOCOL_FILE)
+    decisions = load_decisions(folder, protocol)
+    return [
+        *verify_outputs(folder, manifest),
+        *verify_inputs(folder, manifest),
+        *verify_record(protocol, decisions, manifest),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person typed: the verb, what it is about, a new value, why, and who."""
+
+    kind: str
+    target: str
+    value: str
+    reason: str
+    author: str
+
+
+DECISIONS = {
+    "exclude": DecisionKind.EXCLUDE,
+    "include": DecisionKind.INCLUDE,
+    "correct-id": DecisionKind.CORRECT_ID,
+    "answer": DecisionKind.ANSWER_FINDING,
+    "lock": DecisionKind.LOCK,
+    "unblind": DecisionKind.UNBLIND,
+    "revert": DecisionKind.REVERT,
+}
+
+
+def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head: str | None = None) -> Decision:
+    """Append a decision to a study's record.
+
+    Raises
+    ------
+    DesignError : the decision makes no sense (all that is wrong with it), or somebody decided in between
+    """
+    protocol = load_protocol(folder / PROTOCOL_FILE)
+    decisions = load_decisions(folder, protocol)
+    faults = list(_question(choice, decisions))
+    if choice.kind == "unblind":
+        faults += check_key(protocol, decisions, key)
+    if faults:
+        raise DesignError(faults)
+    new = NewDecision(DECISIONS[choice.kind], choice.target, choice.value, choice.reason, choice.author or getpass.getuser())
+    return append_decision(folder, protocol, new, head=head)
+
+
+def _question(choice: Choice, decisions: Decisions) -> Iterator[str]:
+    """What is wrong with a decision."""
+    if choice.kind not in DECISIONS:
+        yield unknown("decision", choice.kind, DECISIONS)
+        return
+    if not choice.reason.strip():
+        yield fault(choice.kind, "the reason is empty", "why, in a few words", "Give --reason")
+    prefix, _, name = choice.target.partition(":")
+    if choice.kind in {"exclude", "include", "correct-id"} and (prefix not in list(TargetKind) or not name):
+        yield fault(choice.kind, f"target '{choice.target}' is not kind:name", f"one of {', '.join(TargetKind)}, such as donor:SSC-001")
+    if choice.kind == "correct-id" and not choice.value:
+        yield fault(choice.kind, "the correct name is missing", "--value NAME")
+    if choice.kind == "answer" and "@" not in choice.target:
+        yield fault(choice.kind, f"target '{choice.target}' is not a finding", "CODE@PLACE as 'exvivo check' prints them")
+    if choice.kind == "revert" and choice.target not in {str(d.seq) for d in decisions.records}:
+        yield fault(choice.kind, f"there is no decision '{choice.target}'", f"a number from 1 to {len(decisions.records)}")
+
+
+def demo_study(folder: Path, work: Work, *, seed: int, size: str) -> Finished:
+    """The seed study, simulated, locked, unblinded and run; a folder that already holds it is only run again."""
+    if not (folder / TRUTH).is_dir():
+        simulate_files(folder, work, seed=seed, donors=None, size=size)
+        for kind, reason in (("lock", "the demonstration's data are complete"), ("unblind", "the demonstration's data are locked")):
+            decide_study(folder, Choice(kind, "", "", reason, "demo"))
+    return run_study(folder, work)
+
+
+def simulate_files(folder: Path, work: Work, *, seed: int, donors: str | None, size: str) -> int:
+    """Simulate a study's raw files into its folder; returns how many files there are.
+
+    Raises
+    ------
+    DesignError : the folder holds files that were not simulated, or the numbers of donors do not fit the protocol
+    """
+    if not (folder / PROTOCOL_FILE).exists():
+        write_template(folder, "ssc-ruxolitinib")
+    protocol = load_protocol(folder / PROTOCOL_FILE)
+    if (folder / protocol.files.specimens).exists() and not (folder / TRUTH).is_dir():
+        told = f"the folder holds {protocol.files.specimens} and no '{TRUTH}': its data were not simulated"
+        raise DesignError(fault(str(folder), told, action="Choose an empty folder"))
+    simulate_study(folder, protocol, work, donors=count_donors(protocol, donors, size), seed=seed)
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+SIZES = {"demo": (24, 8), "full": (100, 50)}
+
+
+def count_donors(protocol: Protocol, donors: str | None, size: str) -> dict[str, int]:
+    """Donors of each population, from text such as ``24+8`` or a named size.
+
+    Raises
+    ------
+    DesignError : the text or the size is not known, or has another number of parts than the protocol has populations
+    """
+    populations = list(protocol.file.populations)
+    if size not in SIZES:
+        raise DesignError(unknown("size", size, SIZES))
+    first, others = SIZES[size]
+    numbers = donors.split("+") if donors else [str(first), *[str(others)] * (len(populations) - 1)]
+    if len(numbers) != len(populations) or not all(n.isdigit() and int(n) > 0 for n in numbers):
+        expected = f"{len(populations)} numbers joined by +, for {', '.join(populations)}"
+        raise DesignError(fault("--donors", f"'{donors}' is not understood", expected))
+    return dict(zip(populations, map(int, numbers), strict=True))
+
+
+class Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End of a stage."""
+        now = time.perf_counter()
+        self.laps[stage] = now - self._last
+        self._last = now
+
+
+def _prepare(work: Work | None, folder: Path, protocol: Protocol, *, remember: bool) -> Work:
+    given = work or Work()
+    memo = Memo(folder / RESULTS / MEMO) if remember else None
+    return Work(given.executor, memo, given.progress, protocol.analysis.rules.seed)

@@ -1,0 +1,84 @@
+"""FCS files of a study, described: headers only, one task per file; events stay on the disk."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exvivo.engine import Parcel, Work
+from exvivo.errors import InputError
+from exvivo.formats import fcs
+from exvivo.study.design import EventsRecord
+from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.model import Files
+from exvivo.study.statuses import Severity
+from exvivo.study.tables import EVENTS, Table
+
+_SUFFIXES = frozenset({".fcs", ".lmd"})
+
+
+@dataclass(frozen=True, slots=True)
+class EventsFile:
+    """One FCS file: where it is, what it is called inside the study, the digest of its bytes."""
+
+    path: str
+    file: str
+    sha256: str
+
+
+def read_events(folder: Path, files: Files, work: Work) -> tuple[Table, tuple[Finding, ...]]:
+    """Every FCS data set under the cytometry folder, in order of path.
+
+    Parameters
+    ----------
+    folder : the study folder
+    files : where things lie in it
+    work : the loop over files
+
+    Returns
+    -------
+    table : ``EVENTS``; a file that cannot be read has no row
+    findings : one for every file that cannot be read
+    """
+    home = folder / files.cytometry
+    paths = sorted(
+        path for path in home.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+    items = [EventsFile(str(path), path.relative_to(folder).as_posix(), _digest(path)) for path in paths]
+    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=1)
+    rows = [row for parcel in parcels for row in parcel.facts["rows"]]
+    return EVENTS.from_rows(rows), tuple(
+        Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, item.file, parcel.facts["problem"], "export the file again from the cytometer")
+        for item, parcel in zip(items, parcels, strict=True)
+        if parcel.facts["problem"]
+    )
+
+
+def describe_file(item: EventsFile) -> Parcel:
+    """Rows of ``events`` of one file, or the problem with it."""
+    try:
+        records = fcs.parse(Path(item.path))
+    except (InputError, OSError) as problem:
+        return Parcel({}, {"rows": [], "problem": str(problem)})
+    return Parcel({}, {"rows": [_row(item, record) for record in records], "problem": ""})
+
+
+def _row(item: EventsFile, record: EventsRecord) -> Mapping[str, object]:
+    spillover = record.spillover
+    matrix = None if spillover is None else {"detectors": list(spillover.detectors), "matrix": [list(row) for row in spillover.matrix]}
+    return {
+        "file": item.file,
+        "sha256": item.sha256,
+        "index": record.index,
+        "events": record.n_events,
+        "channels": json.dumps([[channel.name, channel.marker] for channel in record.channels], ensure_ascii=False),
+        "voltages": json.dumps({c.name: c.voltage for c in record.channels if c.voltage is not None}, ensure_ascii=False),
+        "spillover": None if matrix is None else json.dumps(matrix, ensure_ascii=False),
+        "issues": json.dumps(list(record.issues), ensure_ascii=False),
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

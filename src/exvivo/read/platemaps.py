@@ -1,0 +1,221 @@
+"""Plate maps -> what each well holds, tied to the plates of the exports; embedded layouts where there is no map.
+
+Map ``X.csv`` belongs to export ``X.*``. Its ``plate`` is the export's plate name where that name is
+unique in the export, else the position; a map that mixes both, or names a plate that the export does
+not have, is refused with both lists. Where map and embedded layout disagree the map wins, and says so.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from exvivo.errors import InputError, fault, unknown
+from exvivo.formats import maps
+from exvivo.formats.maps import PlateMap
+from exvivo.read.plates import ExportPlate, PlateTables
+from exvivo.read.sources import Source, read_bytes
+from exvivo.study.decisions import Decisions, TargetKind
+from exvivo.study.design import WellLayout, WellRole, well_name, well_position
+from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.model import ElisaReadout
+from exvivo.study.protocol import Design
+from exvivo.study.statuses import Severity
+from exvivo.study.tables import LAYOUT, Table
+from exvivo.study.units import AS_GIVEN, conversion_factor, parse_unit
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Layout of one plate, and where it was read."""
+
+    plate: ExportPlate
+    wells: tuple[WellLayout, ...]
+    source: str
+
+
+def read_layout(
+    folder: Path, sources: Sequence[Source], tables: PlateTables, design: Design, decisions: Decisions
+) -> tuple[Table, tuple[Finding, ...]]:
+    """LAYOUT of all plates, and what could not be tied together.
+
+    Raises
+    ------
+    InputError : faults of all maps together: unreadable, plates the export does not have, wells outside, unknown analytes and units
+    """
+    faults: list[str] = []
+    findings: list[Finding] = []
+    placed: list[_Placed] = []
+    for source in sources:
+        plates = [plate for plate in tables.plates if plate.stem == source.stem]
+        if not plates:
+            evidence = f"no export is called '{source.stem}'"
+            suggestion = "Put the export beside it, or give the map the export's name"
+            findings.append(Finding(FindingCode.MAP_WITHOUT_EXPORT, Severity.ERROR, source.path, evidence, suggestion))
+            continue
+        try:
+            placed += _place(maps.parse(read_bytes(folder, source), source.path).plates, plates, source.path)
+        except InputError as error:
+            faults += error.messages
+    embedded = _embedded(tables)
+    mapped = {one.plate.key for one in placed}
+    findings += [found for one in placed for found in _disagreements(one, embedded.get(one.plate.key, ()))]
+    findings += [_unmapped(plate) for plate in tables.plates if plate.key not in mapped and plate.key not in embedded]
+    placed += [
+        _Placed(plate, embedded[plate.key], plate.export) for plate in tables.plates if plate.key in embedded and plate.key not in mapped
+    ]
+    resolved = [_resolve(one, design, faults) for one in placed]
+    if faults:
+        raise InputError(faults)
+    findings += _unit_findings(resolved, design)
+    names = decisions.corrections(TargetKind.SPECIMEN)
+    order = {plate.key: at for at, plate in enumerate(tables.plates)}
+    resolved.sort(key=lambda one: order[one.plate.key])
+    rows = [_row(one, well, names) for one in resolved for well in sorted(one.wells, key=lambda well: well_position(well.well))]
+    return LAYOUT.from_rows(rows), tuple(findings)
+
+
+def _place(found: Sequence[PlateMap], plates: Sequence[ExportPlate], where: str) -> list[_Placed]:
+    """Plates of a map tied to plates of its export, by unique name or by position, never both."""
+    counts = Counter(plate.name for plate in plates)
+    by_name = {plate.name: plate for plate in plates if plate.name and counts[plate.name] == 1}
+    by_position = {str(plate.position): plate for plate in plates}
+    wanted = [one.plate for one in found]
+    key = next((key for key in (by_name, by_position) if set(wanted) <= set(key)), None)
+    if key is None:
+        has = ", ".join(f"{plate.position} ('{plate.name}')" if plate.name else str(plate.position) for plate in plates)
+        found_text = f"the map is for plates {', '.join(wanted)}, the export {plates[0].export} holds {has}"
+        expected = "plate names that are unique in the export, or positions from 1, not a mixture"
+        raise InputError(fault(where, found_text, expected, "Correct the plate column, or put the map beside its own export"))
+    placed = [_Placed(key[one.plate], one.wells, where) for one in found]
+    faults = [message for one in placed for message in _outside(one)]
+    if faults:
+        raise InputError(faults)
+    return placed
+
+
+def _outside(placed: _Placed) -> Iterator[str]:
+    """Wells that the export's plate does not have."""
+    rows, columns = placed.plate.n_rows, placed.plate.n_columns
+    for well in placed.wells:
+        row, column = well_position(well.well)
+        if row >= rows or column >= columns:
+            found = f"well '{well.well}' is outside a {rows * columns}-well plate"
+            yield fault(f"{placed.source}, {well.origin}", found, f"A1 to {well_name(rows - 1, columns - 1)}", "Correct the well")
+
+
+def _embedded(tables: PlateTables) -> Mapping[str, tuple[WellLayout, ...]]:
+    """Layouts that the exports themselves hold, by plate key."""
+    found: dict[str, list[WellLayout]] = {}
+    for row in tables.embedded.frame.iter_rows(named=True):
+        role = WellRole(row["role"])
+        layout = WellLayout(
+            row["well"], role, row["specimen"], row["concentration"], row["dilution"], row["unit"], row["origin"], row["analyte"]
+        )
+        found.setdefault(row["plate"], []).append(layout)
+    return {key: tuple(wells) for key, wells in found.items()}
+
+
+def _disagreements(placed: _Placed, embedded: Sequence[WellLayout]) -> Iterator[Finding]:
+    """Wells that map and export describe differently; names differ by nature and are not compared."""
+    known = {well.well: well for well in embedded}
+    pairs = [(well, known[well.well]) for well in placed.wells if well.well in known]
+    told = [f"{mine.well}: {text}" for mine, theirs in pairs if (text := _difference(mine, theirs))]
+    if told:
+        more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+        evidence = f"{'; '.join(told[:_SHOWN])}{more}; the map ({placed.source}) wins"
+        suggestion = "Check which of the two is right"
+        yield Finding(FindingCode.LAYOUT_DISAGREES, Severity.WARNING, placed.plate.key, evidence, suggestion)
+
+
+def _difference(mine: WellLayout, theirs: WellLayout) -> str:
+    """In what a map's well differs from the export's; empty if in nothing. A zero standard and a blank mean the same."""
+    if _is_zero(mine) and _is_zero(theirs):
+        return ""
+    if mine.role is not theirs.role:
+        return f"map says {mine.role.value}, export {theirs.role.value}"
+    if mine.concentration is not None and theirs.concentration is not None:
+        factor = _factor(theirs.unit, mine.unit)
+        if factor is not None and abs(mine.concentration - theirs.concentration * factor) > 1e-6 * abs(mine.concentration):
+            return f"map says {mine.concentration:g} {mine.unit or ''}, export {theirs.concentration:g} {theirs.unit or ''}".replace(
+                " ,", ","
+            ).strip()
+    if mine.dilution is not None and theirs.dilution is not None and abs(mine.dilution - theirs.dilution) > 1e-6 * mine.dilution:
+        return f"map says 1:{mine.dilution:g}, export 1:{theirs.dilution:g}"
+    return ""
+
+
+def _is_zero(well: WellLayout) -> bool:
+    return well.role is WellRole.BLANK or (well.role is WellRole.STANDARD and well.concentration == 0)
+
+
+def _factor(unit: str | None, target: str | None) -> float | None:
+    """Conversion factor, None when the units cannot be compared."""
+    try:
+        return conversion_factor(unit or "", target or "")
+    except ValueError:
+        return None
+
+
+def _unmapped(plate: ExportPlate) -> Finding:
+    evidence = f"plate {plate.position} of {plate.export} has no map and no embedded layout"
+    return Finding(FindingCode.EXPORT_WITHOUT_MAP, Severity.ERROR, plate.key, evidence, f"Add the map {plate.stem}.csv")
+
+
+def _resolve(placed: _Placed, design: Design, faults: list[str]) -> _Placed:
+    """Analytes as readouts of the protocol, units in canonical spelling; what is unknown is added to the faults."""
+    elisas = {name: readout for name, readout in design.readouts.items() if isinstance(readout, ElisaReadout)}
+    wells = []
+    for well in placed.wells:
+        where = well.origin if placed.source == placed.plate.export else f"{placed.source}, {well.origin}"
+        analyte, unit = None, None
+        if well.analyte is not None:
+            analyte = design.readout_named(well.analyte)
+            if analyte not in elisas:
+                faults.append(fault(where, unknown("analyte", well.analyte, elisas)))
+        if well.concentration is not None:
+            try:
+                unit = parse_unit(well.unit or "")
+            except ValueError as error:
+                faults.append(fault(where, str(error)))
+        wells.append(replace(well, analyte=analyte, unit=unit, origin=where))
+    return replace(placed, wells=tuple(wells))
+
+
+def _unit_findings(placed: Sequence[_Placed], design: Design) -> Iterator[Finding]:
+    """Nominal concentrations in a unit that cannot be turned into the readout's; a plate without any unit stays as given."""
+    elisas = {name: readout.unit for name, readout in design.readouts.items() if isinstance(readout, ElisaReadout)}
+    only = next(iter(elisas)) if len(elisas) == 1 else ""
+    for one in placed:
+        used: dict[str, set[str]] = {}
+        for well in one.wells:
+            if well.unit is not None:
+                used.setdefault(well.analyte or only, set()).add(well.unit)
+        wrong = {
+            analyte: sorted(unit for unit in units if _factor(unit, elisas[analyte]) is None)
+            for analyte, units in sorted(used.items())
+            if analyte in elisas and units != {AS_GIVEN}
+        }
+        told = [f"{analyte} in {', '.join(units)}, the protocol has {elisas[analyte]}" for analyte, units in wrong.items() if units]
+        if told:
+            readouts = tuple(analyte for analyte, units in wrong.items() if units)
+            suggestion = "State one unit in the map's unit column"
+            yield Finding(FindingCode.UNIT_MISMATCH, Severity.ERROR, one.plate.key, "; ".join(told), suggestion, readouts)
+
+
+def _row(placed: _Placed, well: WellLayout, names: Mapping[str, str]) -> dict[str, object]:
+    """One row of LAYOUT."""
+    name = names.get(well.name or "", well.name) if well.role is WellRole.SPECIMEN else well.name
+    return {
+        "plate": placed.plate.key,
+        "well": well.well,
+        "role": well.role.value,
+        "specimen": name,
+        "analyte": well.analyte,
+        "concentration": well.concentration,
+        "dilution": well.dilution,
+        "unit": well.unit,
+        "origin": well.origin,
+    }

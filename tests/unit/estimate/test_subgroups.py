@@ -1,0 +1,129 @@
+"""Modifiers: the model on ln ratios, levels, and what is left out."""
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from exvivo.study.protocol import AnalysisPlan
+
+Kit = Any
+
+
+@pytest.fixture(scope="module")
+def run(kit: Kit, plan: AnalysisPlan) -> Any:  # noqa: ANN401  a function of any rows
+    def estimate(rows: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], pl.DataFrame]:
+        effects = kit.estimate(rows, kit.only(plan, "S4"))
+        return {str(row["modifier"]): row for row in effects.effects.rows()}, effects.supplementary.frame
+
+    return estimate
+
+
+def differences(rows: list[dict[str, Any]], variable: str) -> tuple[np.ndarray, list[Any]]:
+    value = {(row["donor"], row["drug"]): row for row in rows if row["readout"] == "CCL18"}
+    donors = sorted({donor for donor, _ in value})
+    d = [value[x, "ruxolitinib"]["log_value"] - value[x, "vehicle"]["log_value"] for x in donors]
+    return np.array(d), [value[x, "vehicle"][variable] for x in donors]
+
+
+def test_binary_modifier_is_a_two_sample_t_test(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = kit.patients(20)
+    registered, beside = run(rows)
+    d, ild = differences(rows, "ild_ct")
+    yes = np.array(ild) == "yes"
+    expected = stats.ttest_ind(d[yes], d[~yes])
+    row = registered["ild_ct"]
+    assert row["p"] == pytest.approx(expected.pvalue)
+    assert row["estimate"] == pytest.approx(np.exp(d[yes].mean() - d[~yes].mean()))
+    assert (row["scale"], row["df"], row["donors"], row["level"]) == ("ratio of ratios", 18, 20, None)
+    levels = beside.filter((pl.col("modifier") == "ild_ct") & (pl.col("role") == "level"))
+    assert levels["level"].to_list() == ["no", "yes"]
+    assert levels["estimate"][1] / levels["estimate"][0] == pytest.approx(row["estimate"])
+    assert levels["p"].null_count() == 2
+    welch = beside.filter((pl.col("modifier") == "ild_ct") & (pl.col("method") == "welch-log-ratio"))
+    assert welch["p"][0] == pytest.approx(stats.ttest_ind(d[yes], d[~yes], equal_var=False).pvalue)
+
+
+def test_score_is_a_slope_per_ten_points(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = kit.patients(20)
+    registered, _ = run(rows)
+    d, mrss = differences(rows, "mrss")
+    line = stats.linregress([float(x) / 10 for x in mrss], d)
+    assert registered["mrss"]["estimate"] == pytest.approx(np.exp(line.slope))
+    assert registered["mrss"]["p"] == pytest.approx(line.pvalue)
+
+
+def test_levels_are_tested_together(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = kit.patients(21)
+    registered, beside = run(rows)
+    d, labels = differences(rows, "autoab")
+    groups = [d[np.array(labels) == level] for level in ("ACA", "ATA", "RNAP3", "none")]
+    row = registered["autoab"]
+    assert row["p"] == pytest.approx(stats.f_oneway(*groups).pvalue)
+    assert (row["estimate"], row["status"], row["reason"], row["scale"], row["df"]) == (None, "estimated", "joint-test-only", "p only", 3)
+    assert json.loads(row["detail"])["df_denominator"] == 17
+    levels = beside.filter((pl.col("modifier") == "autoab") & (pl.col("role") == "level"))
+    np.testing.assert_allclose(np.log(levels["estimate"]), [group.mean() for group in groups])
+
+
+def test_small_level_keeps_its_row_and_leaves_the_test(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = [row | {"autoab": "none"} if row["autoab"] == "ATA" and row["donor"] > "SSc010" else row for row in kit.patients(22)]
+    registered, beside = run(rows)
+    facts = json.loads(registered["autoab"]["detail"])
+    assert facts["donors_per_level"]["ATA"] == 3
+    assert facts["levels_tested"] == ["ACA", "RNAP3", "none"]
+    assert registered["autoab"]["df"] == 2
+    small = beside.filter((pl.col("modifier") == "autoab") & (pl.col("level") == "ATA")).row(0, named=True)
+    assert (small["status"], small["reason"], small["donors"], small["estimate"]) == ("not_estimable", "too-few-per-level", 3, None)
+
+
+def test_binary_level_with_too_few_donors(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = [row | {"ild_ct": "yes" if row["donor"] < "SSc004" else "no"} for row in kit.patients(16)]
+    registered, beside = run(rows)
+    assert (registered["ild_ct"]["status"], registered["ild_ct"]["reason"]) == ("not_estimable", "too-few-per-level")
+    assert registered["ild_ct"]["p"] is None
+    levels = beside.filter(pl.col("modifier") == "ild_ct")
+    assert levels["status"].to_list() == ["estimated", "not_estimable"]
+
+
+def test_missing_and_unused_values_are_counted(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = [row | {"subset": None} if row["donor"] == "SSc000" else row for row in kit.patients(24)]
+    rows = [row | {"mrss": "unknown"} if row["donor"] in {"SSc001", "SSc002"} else row for row in rows]
+    registered, _ = run(rows)
+    facts = json.loads(registered["subset"]["detail"])
+    assert (facts["missing"], facts["left_out"]) == (1, 6)  # six patients have sine scleroderma
+    assert registered["subset"]["donors"] == 17
+    assert registered["subset"]["measurements"] == 4 * 17
+    assert json.loads(registered["mrss"]["detail"])["missing"] == 2
+
+
+def test_modifier_that_nobody_has(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    registered, _ = run([row | {"du": None} for row in kit.patients(16)])
+    assert (registered["du"]["reason"], registered["du"]["donors"]) == ("modifier-missing", 0)
+    assert json.loads(registered["du"]["detail"]) == {"missing": 16}
+
+
+def test_modifier_without_variation(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    registered, _ = run([row | {"mrss": "7"} for row in kit.patients(16)])
+    assert (registered["mrss"]["status"], registered["mrss"]["reason"]) == ("not_estimable", "too-few-donors")
+
+
+def test_few_censored_pairs_are_left_out_and_many_stop_it(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    def censor(row: dict[str, Any], last: str) -> dict[str, Any]:
+        hidden = row["drug"] == "ruxolitinib" and row["donor"] <= last and row["readout"] == "CCL18"
+        return row | {"log_value": None, "upper_bound": 4.0, "status": "below_lloq"} if hidden else row
+
+    few, _ = run([censor(row, "SSc001") for row in kit.patients(20)])
+    assert few["mrss"]["donors"] == 18
+    assert json.loads(few["mrss"]["detail"])["censored_pairs"] == 2
+    many, beside = run([censor(row, "SSc005") for row in kit.patients(20)])
+    assert {row["reason"] for row in many.values()} == {"too-much-censored"}
+    assert not beside.height
+
+
+def test_too_few_pairs(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    registered, _ = run(kit.patients(2))
+    assert {row["reason"] for row in registered.values()} == {"too-few-donors"}
