@@ -9,22 +9,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from exvivo.report.axes import linear_domain, log_domain, log_ticks
 from exvivo.report.numbers import print_number
-from exvivo.report.theme import BLUE, GREY, INK, ORANGE, SKY, VERMILION, Figure, data_of
+from exvivo.report.theme import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SKY,
+    VERMILION,
+    Spec,
+    draw,
+    layer,
+    linear_scale,
+    log_scale,
+    quantity,
+    titled,
+    wrapped,
+)
 
 Array = npt.NDArray[np.float64]
 Row = Mapping[str, Any]
 
 STEPS = 60
+SIZE = (210, 155)
 
 
-def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[str], *, quantile: float = 1.96, columns: int = 4) -> Figure:
+def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[str], *, quantile: float = 1.96, columns: int = 4) -> Spec:
     """Standard curves of one analyte, one panel per plate.
 
     Parameters
@@ -39,7 +54,7 @@ def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[s
     for curve in curves:
         held = wells.filter((wells["plate"] == curve["plate"]) & (wells["analyte"] == curve["analyte"]) & wells["signal"].is_not_null())
         panels.append(_draw_panel(curve, held, quantile, refused=str(curve["plate"]) in refused))
-    return alt.concat(*panels, columns=columns, align="each")
+    return wrapped(panels, columns)
 
 
 def value_at(x: Array, parameters: Mapping[str, float]) -> Array:
@@ -58,7 +73,7 @@ def band_at(x: Array, parameters: Mapping[str, float], covariance: Array) -> Arr
     return np.asarray(np.sqrt(np.maximum(0.0, np.einsum("in,ij,jn->n", gradient, covariance, gradient))), dtype=np.float64)
 
 
-def _draw_panel(curve: Row, wells: pl.DataFrame, quantile: float, *, refused: bool) -> Figure:
+def _draw_panel(curve: Row, wells: pl.DataFrame, quantile: float, *, refused: bool) -> Spec:
     standards = wells.filter(wells["role"].is_in(["standard", "blank"]) & (wells["nominal"].is_not_null() | (wells["role"] == "blank")))
     positive = [float(x) for x in standards["nominal"].drop_nulls().to_list() if x > 0]
     if not positive:
@@ -71,8 +86,8 @@ def _draw_panel(curve: Row, wells: pl.DataFrame, quantile: float, *, refused: bo
     domain = log_domain([edge, *positive, *(row["x"] for row in line), *(row["limit"] for row in limits)], pad=0.03)
     signals = [row[name] for row in line for name in ("y", "low", "high")] + [row["signal"] for row in (*points, *rug)]
     axes = _axes(domain, linear_domain(signals), edge, min(positive), str(curve["unit"] or "as given"))
-    title = alt.TitleParams(str(curve["plate"]), subtitle=_subtitle(curve, refused=refused), color=VERMILION if refused else INK)
-    return alt.layer(*_layers(axes, line, limits, points), _rug(rug, axes)).properties(width=210, height=155, title=title)
+    views = [*_layers(axes, line, limits, points), _rug(rug, axes)]
+    return titled(layer(views, *SIZE), str(curve["plate"]), _subtitle(curve, refused=refused), VERMILION if refused else INK)
 
 
 def _subtitle(curve: Row, *, refused: bool) -> str:
@@ -82,7 +97,7 @@ def _subtitle(curve: Row, *, refused: bool) -> str:
     return f"{told}LLOQ {print_number(curve['lloq'])}, ULOQ {print_number(curve['uloq'])}"
 
 
-def _line_rows(curve: Row, ends: tuple[float, float], quantile: float) -> list[dict[str, float]]:
+def _line_rows(curve: Row, ends: tuple[float, float], quantile: float) -> list[Spec]:
     parameters = json.loads(str(curve["parameters"]))
     parameters = {**parameters, "g": parameters.get("g") or 1.0}
     x = np.geomspace(*ends, STEPS)
@@ -94,7 +109,7 @@ def _line_rows(curve: Row, ends: tuple[float, float], quantile: float) -> list[d
     return [{"x": float(x[i]), "y": float(y[i]), "low": float(y[i] - half[i]), "high": float(y[i] + half[i])} for i in np.flatnonzero(keep)]
 
 
-def _point_rows(standards: pl.DataFrame, edge: float) -> list[dict[str, Any]]:
+def _point_rows(standards: pl.DataFrame, edge: float) -> list[Spec]:
     return [
         {"x": row["nominal"] or edge, "signal": row["signal"], "used": row["status"] == "ok"} for row in standards.iter_rows(named=True)
     ]
@@ -104,43 +119,37 @@ def _point_rows(standards: pl.DataFrame, edge: float) -> list[dict[str, Any]]:
 class _Axes:
     """Scales and axes that all layers of a panel share."""
 
-    x_scale: alt.Scale
-    x_axis: alt.Axis
-    y_scale: alt.Scale
-    y_axis: alt.Axis
+    x_scale: Spec
+    x_axis: Spec
+    y_scale: Spec
+    y_axis: Spec
     unit: str
 
-    def x(self, field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=self.unit, scale=self.x_scale, axis=self.x_axis)
+    def x(self, field: str) -> Spec:
+        return quantity(field, self.x_scale, self.x_axis, self.unit)
 
-    def y(self, field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title="OD", scale=self.y_scale, axis=self.y_axis)
+    def y(self, field: str) -> Spec:
+        return quantity(field, self.y_scale, self.y_axis, "OD")
 
 
 def _axes(x_domain: tuple[float, float], y_domain: tuple[float, float], edge: float, least: float, unit: str) -> _Axes:
     ticks = [tick for tick in log_ticks((least * 0.9, x_domain[1]), 4) if tick > edge * 1.6]
-    return _Axes(
-        alt.Scale(type="log", domain=list(x_domain), nice=False),
-        alt.Axis(values=[edge, *ticks], labelExpr=f"datum.value < {edge * 1.01} ? '0' : format(datum.value, ',~r')"),
-        alt.Scale(domain=list(y_domain), nice=False, zero=False),
-        alt.Axis(tickCount=4, format="~g"),
-        unit,
-    )
+    x_axis = {"values": [edge, *ticks], "labelExpr": f"datum.value < {edge * 1.01} ? '0' : format(datum.value, ',~r')"}
+    return _Axes(log_scale(x_domain), x_axis, linear_scale(y_domain), {"tickCount": 4, "format": "~g"}, unit)
 
 
-def _layers(axes: _Axes, line: list[dict[str, float]], limits: list[dict[str, Any]], points: list[dict[str, Any]]) -> list[alt.Chart]:
-    curve, dots = alt.Chart(data_of(list(line))), alt.Chart(data_of([row for row in points if row["used"]]))
-    left_out = alt.Chart(data_of([row for row in points if not row["used"]]))
+def _layers(axes: _Axes, line: list[Spec], limits: list[Spec], points: list[Spec]) -> list[Spec]:
+    at = {"x": axes.x("x"), "y": axes.y("signal")}
+    hollow = {"type": "point", "size": 24, "filled": True, "fill": "white", "stroke": VERMILION, "strokeWidth": 1}
     return [
-        alt.Chart(data_of(limits)).mark_rule(strokeDash=[3, 2], strokeWidth=0.8, color=GREY).encode(x=axes.x("limit")),
-        curve.mark_area(color=SKY, opacity=0.35).encode(x=axes.x("x"), y=axes.y("low"), y2="high:Q"),
-        curve.mark_line(color=BLUE, strokeWidth=1.2).encode(x=axes.x("x"), y=axes.y("y")),
-        dots.mark_circle(size=20, color=INK, opacity=0.9).encode(x=axes.x("x"), y=axes.y("signal")),
-        left_out.mark_point(size=24, filled=True, fill="white", stroke=VERMILION, strokeWidth=1).encode(x=axes.x("x"), y=axes.y("signal")),
+        draw(limits, {"type": "rule", "strokeDash": [3, 2], "strokeWidth": 0.8, "color": GREY}, {"x": axes.x("limit")}),
+        draw(line, {"type": "area", "color": SKY, "opacity": 0.35}, {"x": axes.x("x"), "y": axes.y("low"), "y2": {"field": "high"}}),
+        draw(line, {"type": "line", "color": BLUE, "strokeWidth": 1.2}, {"x": axes.x("x"), "y": axes.y("y")}),
+        draw([row for row in points if row["used"]], {"type": "circle", "size": 20, "color": INK, "opacity": 0.9}, at),
+        draw([row for row in points if not row["used"]], hollow, at),
     ]
 
 
-def _rug(rows: list[dict[str, Any]], axes: _Axes) -> alt.Chart:
-    mark = alt.Chart(data_of(rows)).mark_tick(color=ORANGE, thickness=0.8, size=7, opacity=0.7, orient="horizontal")
-    ticks: alt.Chart = mark.encode(x=alt.value(206), y=axes.y("signal"))
-    return ticks
+def _rug(rows: list[Spec], axes: _Axes) -> Spec:
+    mark = {"type": "tick", "color": ORANGE, "thickness": 0.8, "size": 7, "opacity": 0.7, "orient": "horizontal"}
+    return draw(rows, mark, {"x": {"value": SIZE[0] - 4}, "y": axes.y("signal")})

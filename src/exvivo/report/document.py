@@ -34,7 +34,7 @@ from exvivo.report.sections import (
     percent,
     state_headline,
 )
-from exvivo.report.theme import Figure, render_svg
+from exvivo.report.theme import Spec, render_svg
 from exvivo.report.wording import Wording
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
@@ -146,7 +146,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], without
     )
 
 
-def _drawing(figure: Figure, name: str, title: str) -> Drawing:
+def _drawing(figure: Spec, name: str, title: str) -> Drawing:
     return Drawing(title, Markup(render_svg(figure, name, title)))  # noqa: S704  the renderer escapes text inside an SVG
 
 

@@ -6,25 +6,43 @@ cut at a stated fold and ends in an arrow head.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import altair as alt
 
 from exvivo.report.axes import log_domain, log_ticks
 from exvivo.report.numbers import print_interval, print_number
 from exvivo.report.pairs import Pairs
-from exvivo.report.theme import BLUE, DONOR_COLOURS, GREY, HAIR, INK, LIGHT, ORANGE, PALE, VERMILION, Figure, data_of
+from exvivo.report.theme import (
+    BLUE,
+    DONOR_COLOURS,
+    GREY,
+    HAIR,
+    INK,
+    LIGHT,
+    ORANGE,
+    PALE,
+    VERMILION,
+    Row,
+    Spec,
+    beside,
+    draw,
+    given,
+    layer,
+    log_scale,
+    quantity,
+    titled,
+    wrapped,
+)
 
 NUMBERS = ",~r"
 WIDEST_FOLD = 16.0
+TALL = 165
+NO_EFFECT = {"type": "rule", "color": GREY, "strokeDash": [3, 2], "strokeWidth": 0.8}
 UPRIGHT = {"triangle-left": "triangle-down", "triangle-right": "triangle-up"}
 
-Row = dict[str, Any]
 Interval = tuple[float | None, float | None, float | None]
 """Estimate and the ends of its interval; an absent end is open."""
 
 
-def draw_pairs(panels: Sequence[Pairs], *, by_donor: bool = False, columns: int = 4) -> Figure:
+def draw_pairs(panels: Sequence[Pairs], *, by_donor: bool = False, columns: int = 4) -> Spec:
     """Paired plots: each donor a line from comparator to drug, the ratio with its interval beside, on one ratio axis for all panels.
 
     Parameters
@@ -36,12 +54,14 @@ def draw_pairs(panels: Sequence[Pairs], *, by_donor: bool = False, columns: int 
     drawn = {row["row"]: row for row in cut_intervals([_interval_of(panel.effect) for panel in panels])}
     domain = log_domain([1.0, *_ends(drawn.values())], pad=0.08)
     charts = [
-        alt.hconcat(_draw_donors(panel, by_donor=by_donor), _draw_ratio(drawn.get(i), domain), spacing=8).properties(
-            title=alt.TitleParams(f"{panel.label} ({panel.unit})" if panel.unit else panel.label, subtitle=_subtitle(panel))
+        titled(
+            beside([_draw_donors(panel, by_donor=by_donor), _draw_ratio(drawn.get(i), domain)], spacing=8),
+            f"{panel.label} ({panel.unit})" if panel.unit else panel.label,
+            _subtitle(panel),
         )
         for i, panel in enumerate(panels)
     ]
-    return alt.concat(*charts, columns=columns, align="each")
+    return wrapped(charts, columns)
 
 
 def _interval_of(effect: Mapping[str, object]) -> Interval:
@@ -73,7 +93,7 @@ def _real(value: object) -> float | None:
     return value if isinstance(value, float) else None
 
 
-def _draw_donors(panel: Pairs, *, by_donor: bool) -> Figure:
+def _draw_donors(panel: Pairs, *, by_donor: bool) -> Spec:
     domain = log_domain([point.value for point in panel.points] or [1.0])
     donors = sorted({point.donor for point in panel.points})
     colours = {donor: DONOR_COLOURS[i % len(DONOR_COLOURS)] if by_donor else LIGHT for i, donor in enumerate(donors)}
@@ -82,56 +102,41 @@ def _draw_donors(panel: Pairs, *, by_donor: bool) -> Figure:
          "dot": colours[p.donor] if by_donor else (INK, BLUE)[p.arm]}
         for p in panel.points
     ]  # fmt: skip
-    x = alt.X(
-        "arm:N", sort=list(panel.arms), title=None, scale=alt.Scale(domain=list(panel.arms), padding=0.35), axis=alt.Axis(labelAngle=0)
-    )
-    y = alt.Y(
-        "value:Q",
-        title=None,
-        scale=alt.Scale(type="log", domain=list(domain), nice=False),
-        axis=alt.Axis(values=log_ticks(domain), format=NUMBERS),
-    )
-    base = alt.Chart(data_of(rows)).encode(x=x, y=y)
-    return alt.layer(
-        base.mark_line(strokeWidth=0.8, opacity=0.75).encode(detail="owner:N", color=alt.Color("line:N", scale=None)),
-        _dots(rows, x, y),
-        _bounds(rows, x, y),
-    ).properties(width=138, height=165)
-
-
-def _dots(rows: list[Row], x: alt.X, y: alt.Y) -> alt.Chart:
+    arms = list(panel.arms)
+    x_axis = {"labelAngle": 0}
+    place = {
+        "x": {"field": "arm", "type": "nominal", "title": None, "sort": arms, "scale": {"domain": arms, "padding": 0.35}, "axis": x_axis},
+        "y": quantity("value", log_scale(domain), {"values": log_ticks(domain), "format": NUMBERS}),
+    }
     observed = [row for row in rows if not row["bound"]]
-    dots: alt.Chart = alt.Chart(data_of(observed)).mark_circle(size=20, opacity=0.9).encode(x=x, y=y, color=alt.Color("dot:N", scale=None))
-    return dots
-
-
-def _bounds(rows: list[Row], x: alt.X, y: alt.Y) -> alt.Chart:
     censored = [row | {"shape": "triangle-down" if row["bound"] == "below" else "triangle-up"} for row in rows if row["bound"]]
-    mark = alt.Chart(data_of(censored)).mark_point(size=42, filled=True, fill="white", strokeWidth=1.1)
-    triangles: alt.Chart = mark.encode(x=x, y=y, shape=alt.Shape("shape:N", scale=None), stroke=alt.Stroke("dot:N", scale=None))
-    return triangles
+    hollow = {"type": "point", "size": 42, "filled": True, "fill": "white", "strokeWidth": 1.1}
+    views = [
+        draw(rows, {"type": "line", "strokeWidth": 0.8, "opacity": 0.75}, place | {"detail": {"field": "owner"}, "color": given("line")}),
+        draw(observed, {"type": "circle", "size": 20, "opacity": 0.9}, place | {"color": given("dot")}),
+        draw(censored, hollow, place | {"shape": given("shape"), "stroke": given("dot")}),
+    ]
+    return layer(views, 138, TALL)
 
 
-def _draw_ratio(row: Row | None, domain: tuple[float, float]) -> Figure:
+def _draw_ratio(row: Row | None, domain: tuple[float, float]) -> Spec:
     """Ratio and interval beside the donors, no effect as a dashed line."""
-    scale = alt.Scale(type="log", domain=list(domain), nice=False)
-    axis = alt.Axis(orient="right", values=log_ticks(domain), format=NUMBERS)
+    scale, axis = log_scale(domain), {"orient": "right", "values": log_ticks(domain), "format": NUMBERS}
     held = [] if row is None else [row]
     observed = [one for one in held if one["estimate"] is not None]
     ends = [{**end, "shape": UPRIGHT[end["shape"]]} for one in held for end in one["ends"]]
-
-    def at(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title=None, scale=scale, axis=axis)
-
-    middle = alt.value(13)
-    return alt.layer(
-        alt.Chart(data_of([{"one": 1.0}])).mark_rule(color=GREY, strokeDash=[3, 2], strokeWidth=0.8).encode(y=at("one")),
-        alt.Chart(data_of(held)).mark_rule(color=INK, strokeWidth=1.2).encode(x=middle, y=at("low"), y2="high:Q"),
-        alt.Chart(data_of(observed)).mark_square(color=INK, size=42, opacity=1).encode(x=middle, y=at("estimate")),
-        alt.Chart(data_of(ends))
-        .mark_point(filled=True, size=34, color=INK)
-        .encode(x=middle, y=at("at"), shape=alt.Shape("shape:N", scale=None)),
-    ).properties(width=26, height=165)
+    x = {"x": {"value": 13}}
+    views = [
+        draw([{"one": 1.0}], NO_EFFECT, {"y": quantity("one", scale, axis)}),
+        draw(held, {"type": "rule", "color": INK, "strokeWidth": 1.2}, x | {"y": quantity("low", scale, axis), "y2": {"field": "high"}}),
+        draw(observed, {"type": "square", "color": INK, "size": 42, "opacity": 1}, x | {"y": quantity("estimate", scale, axis)}),
+        draw(
+            ends,
+            {"type": "point", "filled": True, "size": 34, "color": INK},
+            x | {"y": quantity("at", scale, axis), "shape": given("shape")},
+        ),
+    ]
+    return layer(views, 26, TALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ class ForestRow:
     texts: tuple[str, ...] = ()
 
 
-def draw_forest(rows: Sequence[ForestRow], heads: Sequence[str], axis_title: str, *, label_width: int = 290) -> Figure:
+def draw_forest(rows: Sequence[ForestRow], heads: Sequence[str], axis_title: str, *, label_width: int = 290) -> Spec:
     """Forest plot: labels, ratios with intervals on a log axis, texts in columns.
 
     Parameters
@@ -157,14 +162,14 @@ def draw_forest(rows: Sequence[ForestRow], heads: Sequence[str], axis_title: str
     label_width : room for the labels, px
     """
     height = 18 * (len(rows) + 1)
-    span = alt.Scale(domain=[-1.5, len(rows) - 0.5], reverse=True, nice=False, zero=False)
-    y = alt.Y("row:Q", scale=span, axis=None)
+    span = {"domain": [-1.5, len(rows) - 0.5], "reverse": True, "nice": False, "zero": False}
+    y = quantity("row", span, None)
     columns = [_column(_texts([heads[0], *(row.label for row in rows)], rows), y, (label_width, height), indent=12)]
     columns.append(_draw_intervals(rows, y, (axis_title, height)))
     for k, head in enumerate(heads[1:]):
         cells = [head, *(row.texts[k] if k < len(row.texts) else "" for row in rows)]
         columns.append(_column(_texts(cells, rows), y, (round(10 + 6.4 * max(map(len, cells))), height)))
-    return alt.hconcat(*columns, spacing=10)
+    return beside(columns, spacing=10)
 
 
 def _texts(cells: Sequence[str], rows: Sequence[ForestRow]) -> list[Row]:
@@ -172,36 +177,36 @@ def _texts(cells: Sequence[str], rows: Sequence[ForestRow]) -> list[Row]:
     return [{"row": i - 1, "text": cell, "tone": tone} for i, (cell, tone) in enumerate(zip(cells, tones, strict=True))]
 
 
-def _column(cells: list[Row], y: alt.Y, size: tuple[int, int], indent: int = 0) -> Figure:
-    layers = [
-        alt.Chart(data_of([cell for cell in cells if cell["tone"] == tone]))
-        .mark_text(align="left", baseline="middle", fontWeight=700 if tone == "head" else 400, color=colour, dx=indent * (tone != "head"))
-        .encode(x=alt.value(0), y=y, text="text:N")
-        for tone, colour in (("head", INK), ("main", INK), ("level", GREY))
-    ]
-    return alt.layer(*layers).properties(width=size[0], height=size[1])
+def _column(cells: list[Row], y: Spec, size: tuple[int, int], indent: int = 0) -> Spec:
+    place = {"x": {"value": 0}, "y": y, "text": {"field": "text", "type": "nominal"}}
+    mark = {"type": "text", "align": "left", "baseline": "middle"}
+    looks: dict[str, Spec] = {
+        "head": {"fontWeight": 700, "color": INK},
+        "main": {"color": INK, "dx": indent},
+        "level": {"color": GREY, "dx": indent},
+    }
+    return layer([draw([cell for cell in cells if cell["tone"] == tone], mark | look, place) for tone, look in looks.items()], *size)
 
 
-def _draw_intervals(rows: Sequence[ForestRow], y: alt.Y, size: tuple[str, int]) -> Figure:
+def _draw_intervals(rows: Sequence[ForestRow], y: Spec, size: tuple[str, int]) -> Spec:
     drawn = cut_intervals([(row.estimate, row.low, row.high) for row in rows])
     coloured = [row | {"colour": PALE if rows[row["row"]].tone == "level" else INK} for row in drawn]
     domain = log_domain([1.0, *_ends(drawn)], pad=0.05)
-    scale = alt.Scale(type="log", domain=list(domain), nice=False)
-    axis = alt.Axis(values=log_ticks(domain, 7), format=NUMBERS, orient="bottom")
+    axis = {"values": log_ticks(domain, 7), "format": NUMBERS, "orient": "bottom"}
 
-    def at(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=size[0], scale=scale, axis=axis)
+    def at(field: str) -> Spec:
+        return quantity(field, log_scale(domain), axis, size[0])
 
-    colour = alt.Color("colour:N", scale=None)
-    bars = alt.Chart(data_of(coloured)).encode(y=y, color=colour)
-    points = alt.Chart(data_of([row for row in coloured if row["estimate"] is not None])).encode(y=y, color=colour)
-    arrows = alt.Chart(data_of([{**row, **end} for row in coloured for end in row["ends"]])).encode(y=y, color=colour)
-    return alt.layer(
-        alt.Chart(data_of([{"one": 1.0}])).mark_rule(color=GREY, strokeDash=[3, 2], strokeWidth=0.8).encode(x=at("one")),
-        bars.mark_rule(strokeWidth=1.2).encode(x=at("low"), x2="high:Q"),
-        points.mark_square(size=44, opacity=1).encode(x=at("estimate")),
-        arrows.mark_point(filled=True, size=34).encode(x=at("at"), shape=alt.Shape("shape:N", scale=None)),
-    ).properties(width=300, height=size[1])
+    place = {"y": y, "color": given("colour")}
+    arrows = [{**row, **end} for row in coloured for end in row["ends"]]
+    points = [row for row in coloured if row["estimate"] is not None]
+    views = [
+        draw([{"one": 1.0}], NO_EFFECT, {"x": at("one")}),
+        draw(coloured, {"type": "rule", "strokeWidth": 1.2}, place | {"x": at("low"), "x2": {"field": "high"}}),
+        draw(points, {"type": "square", "size": 44, "opacity": 1}, place | {"x": at("estimate")}),
+        draw(arrows, {"type": "point", "filled": True, "size": 34}, place | {"x": at("at"), "shape": given("shape")}),
+    ]
+    return layer(views, 300, size[1])
 
 
 def cut_intervals(intervals: Sequence[Interval]) -> list[Row]:
@@ -238,18 +243,21 @@ class Tile:
     accepted: bool
 
 
-def draw_verdicts(tiles: Sequence[Tile]) -> Figure:
+def draw_verdicts(tiles: Sequence[Tile]) -> Spec:
     """Map of plates against acceptance rules, in the order of the tiles."""
     plates = list(dict.fromkeys(tile.plate for tile in tiles))
     rules = list(dict.fromkeys(tile.rule for tile in tiles))
     rows = [{"plate": t.plate, "rule": t.rule, "text": f"{t.held}/{t.checks}", **_tone(t)} for t in tiles]
-    base = alt.Chart(data_of(rows)).encode(
-        x=alt.X("rule:N", sort=rules, title=None, axis=alt.Axis(orient="top", labelAngle=-35, ticks=False, domain=False, labelLimit=260)),
-        y=alt.Y("plate:N", sort=plates, title=None, axis=alt.Axis(ticks=False, domain=False, labelLimit=300)),
-    )
-    tiles_mark = base.mark_rect(stroke="white", strokeWidth=2).encode(color=alt.Color("fill:N", scale=None))
-    text = base.mark_text(fontSize=8.5).encode(text="text:N", color=alt.Color("ink:N", scale=None))
-    return alt.layer(tiles_mark, text).properties(width=44 * len(rules), height=18 * len(plates))
+    axis = {"ticks": False, "domain": False, "labelLimit": 300}
+    place = {
+        "x": {"field": "rule", "type": "nominal", "title": None, "sort": rules, "axis": axis | {"orient": "top", "labelAngle": -35}},
+        "y": {"field": "plate", "type": "nominal", "title": None, "sort": plates, "axis": axis},
+    }
+    views = [
+        draw(rows, {"type": "rect", "stroke": "white", "strokeWidth": 2}, place | {"color": given("fill")}),
+        draw(rows, {"type": "text", "fontSize": 9}, place | {"text": {"field": "text", "type": "nominal"}, "color": given("ink")}),
+    ]
+    return layer(views, 48 * len(rules), 19 * len(plates))
 
 
 def _tone(tile: Tile) -> dict[str, str]:

@@ -10,18 +10,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import altair as alt
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from exvivo.report.theme import INK, LIGHT, VERMILION, Figure, data_of
+from exvivo.report.theme import INK, LIGHT, VERMILION, Spec, beside, draw, layer, linear_scale, quantity
 
 SIDE = 128
 _SHADES = ("#ffffff", "#d6e6f4", "#9dc6e0", "#4a98c9", "#1764ab", "#083370")
 
 
-def draw_sheet(sketches: Sequence[Mapping[str, Any]], shares: Mapping[str, float]) -> Figure:
+def draw_sheet(sketches: Sequence[Mapping[str, Any]], shares: Mapping[str, float]) -> Spec:
     """Contact sheet of one donor.
 
     Parameters
@@ -29,35 +28,38 @@ def draw_sheet(sketches: Sequence[Mapping[str, Any]], shares: Mapping[str, float
     sketches : rows of the table of sketches, one donor, parents first
     shares : median share of parent by gate, %
     """
-    return alt.hconcat(*[_draw_gate(sketch, shares.get(str(sketch["gate"]))) for sketch in sketches], spacing=14)
+    return beside([_draw_gate(sketch, shares.get(str(sketch["gate"]))) for sketch in sketches], spacing=14)
 
 
-def _draw_gate(sketch: Mapping[str, Any], share: float | None) -> Figure:
+def _draw_gate(sketch: Mapping[str, Any], share: float | None) -> Spec:
     outline = [(float(x), float(y)) for x, y in json.loads(str(sketch["outline"] or "[]"))]
     x_domain = _span(sketch["x_low"], sketch["x_high"])
     y_domain = _span(sketch["y_low"], sketch["y_high"])
     outline = [(min(max(x, x_domain[0]), x_domain[1]), min(max(y, y_domain[0]), y_domain[1])) for x, y in outline]
-    bare = alt.Axis(labels=False, ticks=False, domain=False, titlePadding=4)
-    x = alt.X("x:Q", title=str(sketch["x"]), scale=alt.Scale(domain=list(x_domain), nice=False, zero=False), axis=bare)
-    y = alt.Y("y:Q", title=str(sketch["y"]), scale=alt.Scale(domain=list(y_domain), nice=False, zero=False), axis=bare)
+    bare = {"labels": False, "ticks": False, "domain": False, "titlePadding": 4}
+    place = {
+        "x": quantity("x", linear_scale(x_domain), bare, str(sketch["x"])),
+        "y": quantity("y", linear_scale(y_domain), bare, str(sketch["y"])),
+    }
     image = {"x": sum(x_domain) / 2, "y": sum(y_domain) / 2, "url": compose_density(_counts(sketch))}
     ring = [{"x": px, "y": py, "order": i} for i, (px, py) in enumerate([*outline, *outline[:1]])]
-    text = str(sketch["gate"]) + ("" if share is None else f" {share:.0f} %")
-    layers = [
-        alt.Chart(data_of([image])).mark_image(width=SIDE, height=SIDE, aspect=False).encode(x=x, y=y, url="url:N"),
-        alt.Chart(data_of(ring)).mark_line(color=VERMILION, strokeWidth=1.3).encode(x=x, y=y, order="order:O"),
-        *_label(text),
+    corners = {"x": {"value": 0}, "x2": {"value": SIDE}, "y": {"value": 0}, "y2": {"value": SIDE}}
+    views = [
+        draw(
+            [image], {"type": "image", "width": SIDE, "height": SIDE, "aspect": False}, place | {"url": {"field": "url", "type": "nominal"}}
+        ),
+        draw(ring, {"type": "line", "color": VERMILION, "strokeWidth": 1.3}, place | {"order": {"field": "order", "type": "ordinal"}}),
+        *_label(str(sketch["gate"]) + ("" if share is None else f" {share:.0f} %")),
+        draw([{}], {"type": "rect", "filled": False, "stroke": LIGHT, "strokeWidth": 0.8}, corners),
     ]
-    frame = alt.Chart(data_of([{}])).mark_rect(filled=False, stroke=LIGHT, strokeWidth=0.8)
-    corners = {"x": alt.value(0), "x2": alt.value(SIDE), "y": alt.value(0), "y2": alt.value(SIDE)}
-    return alt.layer(*layers, frame.encode(**corners)).properties(width=SIDE, height=SIDE)
+    return layer(views, SIDE, SIDE)
 
 
-def _label(text: str) -> list[alt.Chart]:
+def _label(text: str) -> list[Spec]:
     """Text with a white halo, in the upper left corner."""
-    base = alt.Chart(data_of([{"text": text}])).encode(x=alt.value(5), y=alt.value(5), text="text:N")
-    halo = base.mark_text(align="left", baseline="top", stroke="white", strokeWidth=3.5, fontWeight="bold")
-    return [halo, base.mark_text(align="left", baseline="top", color=INK, fontWeight="bold")]
+    place = {"x": {"value": 5}, "y": {"value": 5}, "text": {"field": "text", "type": "nominal"}}
+    mark = {"type": "text", "align": "left", "baseline": "top", "fontWeight": "bold"}
+    return [draw([{"text": text}], {**mark, **ink}, place) for ink in ({"stroke": "white", "strokeWidth": 3.5}, {"color": INK})]
 
 
 def _span(low: float, high: float) -> tuple[float, float]:

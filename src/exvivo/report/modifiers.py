@@ -28,7 +28,7 @@ from exvivo.report.wording import Wording
 from exvivo.study.model import Modifier, ModifierKind, Outcome
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
-from exvivo.study.statuses import EffectRole
+from exvivo.study.statuses import EffectRole, Reason
 
 Row = Mapping[str, object]
 MISSING = ""
@@ -70,7 +70,7 @@ def forest_of_modifiers(run: Run, words: Wording) -> tuple[ForestRow, ...]:
         rows += [
             ForestRow(str(row["level"] or ""), "level", *_interval(row), (print_count(row["donors"]), _ratio(row, words))) for row in levels
         ]
-        if real(effect["estimate"]) is not None or not levels:
+        if effect["reason"] != Reason.JOINT_TEST_ONLY:
             contrast = name_contrast(effect, run.protocol, words)
             rows.append(ForestRow(contrast, "main", *_interval(effect), (print_count(effect["donors"]), _ratio(effect, words))))
     return tuple(rows)
@@ -148,7 +148,7 @@ def _cross(modifiers: tuple[Modifier, Modifier], values: tuple[list[str], list[s
     missing = words.say("words", "missing")
     if across.kind is ModifierKind.CONTINUOUS:
         rows = [GridRow((level or missing, _spread([v for lv, v in zip(*values, strict=True) if lv == level and v]))) for level in levels]
-        return Grid((_short(down.label), words.say("prose", "crosstable_continuous")), tuple(rows), frozenset({1}), caption)
+        return Grid(("", words.say("words", "spread")), tuple(rows), frozenset({1}), caption)
     columns = _levels(across, values[1])
     pairs = list(zip(*values, strict=True))
     counted = [GridRow((level or missing, *(str(pairs.count((level, column))) for column in columns))) for level in levels]

@@ -166,16 +166,16 @@ def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
     if any(outcome.modifiers for outcome in plan.outcomes):
         yield words.say("methods", "modifiers", {"min_per_level": plan.rules.min_per_level})
     yield words.say("methods", "primary", {"alpha": f"{plan.rules.alpha:g}"})
-    told = [
-        words.say(
-            "methods",
-            "multiplicity",
-            {"outcome": o.id, "adjust": words.say("methods", f"adjust_{o.adjust}"), "count": len(o.modifiers) or len(o.readouts)},
-        )
-        for o in plan.outcomes
-    ]
+    told = [_tell_family(outcome, words) for outcome in plan.outcomes]
     yield " ".join(told)
     yield words.say("methods", "seed", {"seed": plan.rules.seed})
+
+
+def _tell_family(outcome: Outcome, words: Wording) -> str:
+    if outcome.adjust == "none":
+        return words.say("methods", "no_multiplicity", {"outcome": outcome.id})
+    values = {"outcome": outcome.id, "adjust": words.say("methods", f"adjust_{outcome.adjust}")}
+    return words.say("methods", "multiplicity", {**values, "count": len(outcome.modifiers) or len(outcome.readouts)})
 
 
 def _methods(codes: Iterable[str | None], words: Wording) -> list[str]:
