@@ -6,21 +6,27 @@ line and page hold no logic of their own.
 
 import getpass
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
+from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.engine import Memo, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
+from exvivo.gate.files import gate_paths
 from exvivo.inspect import inspect_study
+from exvivo.inspect.plates import inspect_plates
+from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
+from exvivo.read.gates import read_gates
+from exvivo.read.single import read_export
 from exvivo.report import write_report
-from exvivo.report.tables import write_tables
+from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import simulate_study
 from exvivo.store import (
     MEMO,
@@ -40,11 +46,13 @@ from exvivo.store import (
     verify_inputs,
     verify_outputs,
     verify_record,
+    write_files,
 )
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, TargetKind
-from exvivo.study.protocol import Protocol, load_protocol
+from exvivo.study.model import AssayRules, CurveRules
+from exvivo.study.protocol import Assays, Protocol, load_protocol
 from exvivo.study.run import Run
-from exvivo.study.tables import EFFECTS
+from exvivo.study.tables import EFFECTS, OUTCOMES
 from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
@@ -255,6 +263,48 @@ def count_donors(protocol: Protocol, donors: str | None, size: str) -> dict[str,
         expected = f"{len(populations)} numbers joined by +, for {', '.join(populations)}"
         raise DesignError(fault("--donors", f"'{donors}' is not understood", expected))
     return dict(zip(populations, map(int, numbers), strict=True))
+
+
+def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_settings: bool = False, compare: bool = False) -> list[Path]:
+    """Concentrations of one reader export, written as tables into a folder.
+
+    Parameters
+    ----------
+    export : reader export
+    map_file : plate map; None when the export holds its layout
+    out : folder for readings, wells, curves, verdicts, concentrations and findings
+    vendor_settings : subtract the blank and fit unweighted, as most readers' software does
+    compare : also write comparison.csv against the concentrations that the export itself holds
+
+    Raises
+    ------
+    InputError : export or map cannot be read
+    """
+    single = read_export(export, map_file, Work())
+    curve = CurveRules(weighting="none", subtract_blank=True) if vendor_settings else CurveRules()
+    calibration = calibrate_plates(single.inputs, Assays(AssayRules(curve=curve), single.readouts), Decisions(), Work())
+    findings = tabulate_findings([*single.inputs.found, *inspect_plates(calibration, OUTCOMES.empty())])
+    frames = [single.inputs.readings, calibration.wells, calibration.curves, calibration.verdicts, calibration.concentrations, findings]
+    files = {f"{table.kind.name}.csv": compose_csv(table.frame) for table in frames}
+    files["curves.json"] = compose_curves(calibration.curves)
+    if compare:
+        files["comparison.csv"] = compose_csv(compare_with_vendor(single.inputs.vendor, calibration.wells))
+    return write_files(out, files)
+
+
+def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None) -> list[Path]:
+    """Populations of FCS files under a Gating-ML file, written as populations.csv into a folder.
+
+    Raises
+    ------
+    InputError : an FCS file or the gate file cannot be read
+    DesignError : the gates name channels or matrices that a file lacks
+    """
+    gated = gate_paths(files, read_gates(gates), members=membership is not None)
+    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame)})
+    if membership is not None:
+        written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
+    return written
 
 
 class Clock:
