@@ -179,8 +179,7 @@ def report(folder: Folder) -> int:
     """
     from exvivo.pipeline import report_study
 
-    with _work(1) as work:
-        report_study(folder, work.progress)
+    report_study(folder)
     print(folder / "results" / "report.html")
     return DONE
 

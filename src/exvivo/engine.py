@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -171,13 +171,13 @@ def digest_frame(frame: pl.DataFrame) -> str:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, and a crash leaves no half."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    draft = path.with_name(f".tmp-{path.name}-{os.getpid()}-{threading.get_ident()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with draft.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        draft.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise

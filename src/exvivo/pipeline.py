@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
-from exvivo.engine import Memo, Progress, Work
+from exvivo.engine import Memo, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
@@ -30,6 +30,7 @@ from exvivo.store import (
     append_decision,
     building_results,
     check_key,
+    installed_versions,
     load_decisions,
     load_manifest,
     load_run,
@@ -43,6 +44,7 @@ from exvivo.store import (
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, TargetKind
 from exvivo.study.protocol import Protocol, load_protocol
 from exvivo.study.run import Run
+from exvivo.study.tables import EFFECTS
 from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
@@ -77,11 +79,14 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     work = _prepare(work, folder, protocol, remember=remember)
     clock = Clock()
     run = compute_run(folder, protocol, decisions, work, clock)
+    if decisions.post_hoc():
+        before = compute_run(folder, protocol, decisions.without_post_hoc(), work, clock)
+        run = replace(run, without_post_hoc=before.effects.effects)
     with building_results(folder) as building:
         write_tables(run, building)
         save_run(run, building)
         clock.lap("tables")
-        write_report(run, building, work.progress)
+        write_report(run, building, versions=installed_versions())
         clock.lap("report")
         manifest = seal(building, run, clock.laps)
     return Finished(run, manifest, dict(work.computed), dict(work.reused))
@@ -103,7 +108,7 @@ def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Wo
     effects = estimate_effects(outcomes, calibration.shared_error, findings, protocol.analysis, decisions, work, blinded=inputs.blinded)
     clock.lap("estimate")
     exclusions = list_exclusions(calibration, gating, outcomes, decisions)
-    return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions)
+    return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions, EFFECTS.empty())
 
 
 def check_study(folder: Path, work: Work | None = None) -> Run:
@@ -118,15 +123,14 @@ def check_study(folder: Path, work: Work | None = None) -> Run:
     return compute_run(folder, protocol, decisions, work or Work(seed=protocol.analysis.rules.seed), Clock())
 
 
-def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
+def report_study(folder: Path) -> Manifest:
     """Write the report again from the stored run; no raw file is opened."""
     run = load_run(folder)
-    work = Work(progress=progress)
     clock = Clock()
     with building_results(folder) as building:
         write_tables(run, building)
         save_run(run, building)
-        write_report(run, building, work.progress)
+        write_report(run, building, versions=installed_versions())
         clock.lap("report")
         return seal(building, run, clock.laps)
 

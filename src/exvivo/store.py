@@ -220,7 +220,7 @@ def save_run(run: Run, building: Path) -> None:
     for member, name, _ in _RUN_TABLES:
         _write_parquet(getattr(getattr(run, member), name), target / f"{member}.{name}.parquet")
     _write_parquet(run.calibration.shared_error.table, target / "calibration.shared_error.parquet")
-    for name in ("outcomes", "findings", "exclusions"):
+    for name in ("outcomes", "findings", "exclusions", "without_post_hoc"):
         _write_parquet(getattr(run, name), target / f"{name}.parquet")
     facts = {"blinded": run.inputs.blinded, "table_format": FORMAT_VERSION}
     write_atomically(target / "facts.json", (json.dumps(facts, sort_keys=True) + "\n").encode())
@@ -254,6 +254,7 @@ def load_run(folder: Path) -> Run:
         kinds.FINDINGS.build(pl.read_parquet(source / "findings.parquet")),
         Effects(**read["effects"]),
         kinds.EXCLUSIONS.build(pl.read_parquet(source / "exclusions.parquet")),
+        kinds.EFFECTS.build(pl.read_parquet(source / "without_post_hoc.parquet")),
     )
 
 

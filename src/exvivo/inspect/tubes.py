@@ -51,7 +51,7 @@ def _check_channels(inputs: Inputs, panels: Panels) -> Iterator[Finding]:
     for row in inputs.events.frame.iter_rows(named=True):
         if row["file"].rsplit("/", 1)[-1] not in full:
             continue
-        names = {channel["name"] for channel in json.loads(row["channels"])}
+        names = {name for name, _ in json.loads(row["channels"])}
         missing = {name: r.channel for name, r in panels.readouts.items() if r.channel not in names}
         if missing:
             evidence = f"no channel {', '.join(missing.values())}; the file has {', '.join(sorted(names))}"

@@ -105,7 +105,11 @@ class Effects:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a study. Report, page, verification and export take nothing else."""
+    """One run of a study. Report, page, verification and export take nothing else.
+
+    ``without_post_hoc`` holds the registered estimates as they are without decisions made after unblinding; it is
+    empty when there are no such decisions.
+    """
 
     protocol: Protocol
     decisions: Decisions
@@ -116,3 +120,4 @@ class Run:
     findings: Table
     effects: Effects
     exclusions: Table
+    without_post_hoc: Table

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from exvivo.numerics.mixed import fit_mixed, indicate
 from exvivo.study.protocol import AnalysisPlan
@@ -35,13 +36,27 @@ def test_crossed_design_is_the_mixed_model_of_differences(kit: Kit, run: Any) ->
     rows = kit.healthy(8, 10)
     row, _ = run(rows)
     d, donors, sera = under_serum(rows)
-    fit = fit_mixed(d, np.ones((d.size, 1)), [indicate(donors), indicate(sera)]).contrast([1.0])
+    model = fit_mixed(d, np.ones((d.size, 1)), [indicate(donors), indicate(sera)])
+    fit = model.contrast([1.0])
+    assert not model.at_zero.any()
     assert row["method"] == "mixed-kr-crossed"
     np.testing.assert_allclose(
         [row["estimate"], row["ci_low"], row["df"], row["p"]], [np.exp(fit.estimate), np.exp(fit.low), fit.df, fit.p]
     )
     assert (row["donors"], row["serum_donors"], row["measurements"]) == (8, 10, 96)
     assert json.loads(row["detail"])["random"] == ["donor", "serum_donor"]
+
+
+def test_variance_estimated_as_zero_leaves_the_model_but_costs_its_freedom(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = kit.healthy(8, 10, seed=7)
+    d, donors, sera = under_serum(rows)
+    fit = fit_mixed(d, np.ones((d.size, 1)), [indicate(donors), indicate(sera)])
+    row, _ = run(rows)
+    assert fit.at_zero.all()
+    assert row["df"] == max(fit.contrast([1.0]).df, 7)
+    assert np.log(row["estimate"]) == pytest.approx(d.mean())
+    half_width = (np.log(row["ci_high"]) - np.log(row["ci_low"])) / 2
+    assert half_width == pytest.approx(stats.t.ppf(0.975, row["df"]) * d.std(ddof=1) / d.size**0.5)
 
 
 def test_one_serum_for_each_donor_is_a_paired_t(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above

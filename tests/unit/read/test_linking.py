@@ -1,0 +1,56 @@
+"""Ids that lead nowhere: told with the nearest one, never corrected."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exvivo.read.linking import skeleton
+from exvivo.study.findings import FindingCode
+from exvivo.study.statuses import Severity
+
+if TYPE_CHECKING:
+    from tests.unit.read.conftest import Folder
+
+
+def test_specimens_that_were_never_measured_are_notes(study: "Folder") -> None:
+    study.write("plates/maps/ccl18.csv", study.map.replace("1,B2,specimen,M2,PARC,,20,\n", ""))
+    study.write("cytometry/tubes.csv", "file,specimen,tube,marker,batch\n")
+    found = {one.place: one for one in study.findings(FindingCode.ID_ORPHAN)}
+    assert set(found) == {"M2", "C1", "D-2"}
+    assert {one.severity for one in found.values()} == {Severity.NOTE}
+    assert (found["M2"].readouts, found["C1"].readouts) == (("CCL18",), ("CD206",))
+    study.write("specimens.csv", study.specimens.replace("91,ok", "91,lost"))
+    assert "M2" not in {one.place for one in study.findings(FindingCode.ID_ORPHAN)}
+
+
+def test_a_tube_without_specimen_and_a_tube_of_medium_are_errors(study: "Folder") -> None:
+    study.write("cytometry/tubes.csv", study.tubes + "c2.fcs,c-1,full,,\nc3.fcs,M1,full,,\nc4.fcs,,unstained,,\n")
+    found = {one.place: one for one in study.findings(FindingCode.TUBE_UNLINKED)}
+    assert set(found) == {"c2.fcs", "c3.fcs"}
+    assert found["c2.fcs"].suggestion.startswith("Did you mean 'C1'?")
+    assert "which is medium, not cells" in found["c3.fcs"].evidence
+
+
+def test_fcs_files_that_nobody_listed_are_warnings(study: "Folder") -> None:
+    study.write("cytometry/day1/c9.fcs", b"not listed")
+    (found,) = study.findings(FindingCode.FILE_UNLISTED)
+    assert (found.place, found.severity) == ("cytometry/day1/c9.fcs", Severity.WARNING)
+
+
+def test_a_listed_file_is_found_in_a_folder_below(study: "Folder") -> None:
+    study.write("cytometry/day1/c1.fcs", b"broken")
+    places = {found.place for found in study.findings(FindingCode.FILE_UNREADABLE)}
+    assert places == {"cytometry/day1/c1.fcs"}
+    assert not study.findings(FindingCode.FILE_UNLISTED)
+
+
+def test_ids_that_differ_in_case_or_hyphens_are_warnings(study: "Folder") -> None:
+    study.write("clinical.csv", study.clinic + "d1,1,44,\n")
+    (found,) = study.findings(FindingCode.ID_SIMILAR)
+    assert found.evidence == "donors 'D-1', 'd1' differ only in case, hyphens or blanks"
+
+
+@pytest.mark.parametrize(("slip", "right"), [("SSC-07", "SSC-007"), ("ssc o7", "SSC-007"), ("M0l2", "M012")])
+def test_slips_of_the_pen_share_a_skeleton(slip: str, right: str) -> None:
+    assert skeleton(slip) == skeleton(right)
+    assert skeleton(right) != skeleton("SSC-008")
