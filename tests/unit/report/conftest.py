@@ -345,7 +345,7 @@ def effect_row(outcome: str, readout: str, modifier: str | None, contrast: str, 
         "wells": 24 if readout in ELISA else None,
         "below_lloq_drug_pct": 16.7 if readout == "IL6" else 0.0,
         "below_lloq_comparator_pct": 0.0,
-        "method": "paired-t-log" if modifier is None else "lm-interaction",
+        "method": "paired-t-log" if modifier is None else "linear-log-ratio",
         "status": "estimated",
     }
 
@@ -359,7 +359,7 @@ def level_rows(row: dict[str, object], modifier: str, protocol: Protocol) -> lis
     block = protocol.analysis.modifiers[modifier]
     levels = block.levels or ((block.yes_label, block.no_label) if block.kind == "binary" else ())
     rows = [
-        row | {"role": "level", "level": level, "p": None, "p_adjusted": None, "donors": 5 + i, "method": "lm-level"}
+        row | {"role": "level", "level": level, "p": None, "p_adjusted": None, "donors": 5 + i, "method": "linear-log-ratio"}
         for i, level in enumerate(levels)
     ]
     if rows:

@@ -1,0 +1,156 @@
+"""Run -> every figure of the report: first planned as specifications, then rendered in one loop that shows how far it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from markupsafe import Markup
+
+from exvivo.engine import Progress
+from exvivo.report.curvefigures import draw_curves
+from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
+from exvivo.report.gatefigures import draw_sheet
+from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
+from exvivo.report.pairs import PairGroup, collect_pairs
+from exvivo.report.sections import percent
+from exvivo.report.theme import Spec, render_svg
+from exvivo.report.wording import Wording
+from exvivo.study.protocol import Protocol
+from exvivo.study.run import Run
+
+LABEL = "drawing"
+PLACES = ("pairs", "overview", "modifiers", "curves", "sheets", "verdicts")
+"""Where figures stand in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A figure to be rendered: place in the report, name unique in it, title, specification."""
+
+    place: str
+    name: str
+    title: str
+    figure: Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure in the page: its title and its SVG."""
+
+    title: str
+    svg: Markup
+
+
+def plan_drawings(run: Run, words: Wording) -> Iterator[Planned]:
+    """Figures of a report in the order of its sections."""
+    if not run.inputs.blinded:
+        yield from _plan_pairs(run, words)
+        yield from _plan_overview(run, words)
+        yield from _plan_modifiers(run, words)
+    yield from _plan_curves(run)
+    yield from _plan_sheets(run)
+    yield from _plan_verdicts(run, words)
+
+
+def render_drawings(planned: Sequence[Planned], progress: Progress) -> Mapping[str, tuple[Drawing, ...]]:
+    """Figures by place."""
+    progress.begin(LABEL, len(planned))
+    rendered: dict[str, tuple[Drawing, ...]] = dict.fromkeys(PLACES, ())
+    for one in planned:
+        svg = Markup(render_svg(one.figure, one.name, one.title))  # noqa: S704  the renderer escapes text inside an SVG
+        rendered[one.place] += (Drawing(one.title, svg),)
+        progress.advance(LABEL)
+    progress.end(LABEL, len(planned), 0)
+    return rendered
+
+
+def _plan_pairs(run: Run, words: Wording) -> Iterator[Planned]:
+    for k, group in enumerate(group for group in collect_pairs(run) if any(panel.points for panel in group.panels)):
+        by_donor = run.protocol.design.experiments[group.experiment].sera_per_donor > 1
+        yield Planned("pairs", f"pairs-{k}", _title_of(group, run.protocol, words), draw_pairs(group.panels, by_donor=by_donor))
+
+
+def _title_of(group: PairGroup, protocol: Protocol, words: Wording) -> str:
+    label = protocol.design.experiments[group.experiment].label
+    return words.say("words", "experiment", {"name": group.experiment, "label": label})
+
+
+def _plan_overview(run: Run, words: Wording) -> Iterator[Planned]:
+    rows = forest_of_outcomes(run, words)
+    if not any(row.tone == "main" for row in rows):
+        return
+    figure = draw_forest(rows, _forest_heads(run, words, "outcome", "p_adjusted"), words.say("words", "ratio_axis"), label_width=230)
+    yield Planned("overview", "overview", words.say("prose", "forest"), figure)
+
+
+def _forest_heads(run: Run, words: Wording, first: str, last: str) -> tuple[str, ...]:
+    ratio = words.say("words", "ratio_ci", {"confidence": percent(run.protocol.analysis.rules.confidence)})
+    return words.say("column", first), words.say("column", "donors"), ratio, words.say("column", last)
+
+
+def _plan_modifiers(run: Run, words: Wording) -> Iterator[Planned]:
+    rows = forest_of_modifiers(run, words)
+    if not rows:
+        return
+    heads = (*_forest_heads(run, words, "modifier", "p")[:3], words.say("words", "interaction_p"))
+    figure = draw_forest(rows, heads, words.say("words", "level_ratio"))
+    yield Planned("modifiers", "modifiers", words.say("words", "level_ratio"), figure)
+
+
+def _plan_curves(run: Run) -> Iterator[Planned]:
+    calibration = run.calibration
+    refused = frozenset(row["plate"] for row in calibration.verdicts.frame.iter_rows(named=True) if not row["accepted"])
+    for k, analyte in enumerate(calibration.curves.frame["analyte"].unique(maintain_order=True).sort().to_list()):
+        curves = calibration.curves.frame.filter(pl.col("analyte") == analyte).sort("plate").to_dicts()
+        label = run.protocol.assays.readouts[analyte].label if analyte in run.protocol.assays.readouts else str(analyte)
+        yield Planned("curves", f"curves-{k}", label, draw_curves(curves, calibration.wells.frame, refused))
+
+
+def _plan_sheets(run: Run) -> Iterator[Planned]:
+    shares = _median_shares(run)
+    sketches = run.gating.sketches.frame
+    for k, donor in enumerate(sketches["donor"].unique().sort().to_list()):
+        figure = draw_sheet(sketches.filter(pl.col("donor") == donor).to_dicts(), shares.get(donor, {}))
+        yield Planned("sheets", f"sheet-{k}", str(donor), figure)
+
+
+def _median_shares(run: Run) -> dict[str, dict[str, float]]:
+    """Median share of parent by donor and gate, over the donor's tubes."""
+    tubes = run.gating.tubes.frame.select("file", "donor")
+    held = run.gating.populations.frame.select("file", "path", "percent_of_parent").drop_nulls().join(tubes, on="file")
+    gates = (
+        held.with_columns(gate=pl.col("path").str.split("/").list.last())
+        .group_by("donor", "gate")
+        .agg(pl.col("percent_of_parent").median())
+    )
+    shares: dict[str, dict[str, float]] = {}
+    for donor, gate, share in gates.sort("donor", "gate").iter_rows():
+        shares.setdefault(str(donor), {})[str(gate)] = float(share)
+    return shares
+
+
+def _plan_verdicts(run: Run, words: Wording) -> Iterator[Planned]:
+    tiles = _tiles(run.calibration.verdicts.rows(), words)
+    if tiles:
+        yield Planned("verdicts", "verdict-map", words.say("heading", "verdicts"), draw_verdicts(tiles))
+
+
+def _tiles(rows: Sequence[Mapping[str, object]], words: Wording) -> list[Tile]:
+    held: dict[tuple[str, str, str], list[bool]] = {}
+    accepted: dict[tuple[str, str], bool] = {}
+    for row in rows:
+        plate, analyte, rule = str(row["plate"]), str(row["analyte"]), str(row["rule"])
+        held.setdefault((plate, analyte, rule), []).append(bool(row["passed"]))
+        accepted[plate, analyte] = bool(row["accepted"])
+    order = {rule: i for i, rule in enumerate(words.sections["rule"])}
+    ordered = sorted(held, key=lambda key: (accepted[key[0], key[1]], key[1], key[0], order.get(key[2], len(order)), key[2]))
+    return [
+        Tile(
+            f"{plate} · {analyte}",
+            words.name("rule", rule),
+            sum(held[plate, analyte, rule]),
+            len(held[plate, analyte, rule]),
+            accepted[plate, analyte],
+        )
+        for plate, analyte, rule in ordered
+    ]
