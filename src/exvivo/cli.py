@@ -179,7 +179,8 @@ def report(folder: Folder) -> int:
     """
     from exvivo.pipeline import report_study
 
-    report_study(folder)
+    with _work(1) as work:
+        report_study(folder, work.progress)
     print(folder / "results" / "report.html")
     return DONE
 

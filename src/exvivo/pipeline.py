@@ -13,7 +13,7 @@ from pathlib import Path
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
-from exvivo.engine import Memo, Work
+from exvivo.engine import Memo, Progress, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
@@ -94,7 +94,7 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
         write_tables(run, building)
         save_run(run, building)
         clock.lap("tables")
-        write_report(run, building, versions=installed_versions())
+        _write_report(run, building, work.progress)
         clock.lap("report")
         manifest = seal(building, run, clock.laps)
     return Finished(run, manifest, dict(work.computed), dict(work.reused))
@@ -131,16 +131,21 @@ def check_study(folder: Path, work: Work | None = None) -> Run:
     return compute_run(folder, protocol, decisions, work or Work(seed=protocol.analysis.rules.seed), Clock())
 
 
-def report_study(folder: Path) -> Manifest:
+def report_study(folder: Path, progress: Progress) -> Manifest:
     """Write the report again from the stored run; no raw file is opened."""
     run = load_run(folder)
     clock = Clock()
     with building_results(folder) as building:
         write_tables(run, building)
         save_run(run, building)
-        write_report(run, building, versions=installed_versions())
+        _write_report(run, building, progress)
         clock.lap("report")
         return seal(building, run, clock.laps)
+
+
+def _write_report(run: Run, building: Path, progress: Progress) -> None:
+    earlier = run.without_post_hoc if run.without_post_hoc.height else None
+    write_report(run, building, versions=installed_versions(), without_post_hoc=earlier, progress=progress)
 
 
 def verify_study(folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ def tabulate_findings(
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for finding in sorted(set(found), key=lambda f: (_ORDER[f.severity], f.code, f.place, f.evidence)):
         answer = (answers or {}).get(f"{finding.code}@{finding.place}")
-        row = {
+        row: dict[str, object] = {
             "code": finding.code.value,
             "severity": finding.severity.value,
             "place": finding.place,

@@ -23,7 +23,7 @@ from exvivo.study.model import ElisaReadout, Standards
 from exvivo.study.protocol import Design
 from exvivo.study.run import Inputs
 from exvivo.study.tables import CLINICAL, EVENTS, QUANTIFIED, SPECIMENS, TUBE_SHEET
-from exvivo.study.units import AS_GIVEN
+from exvivo.study.units import AS_GIVEN, parse_unit
 
 UNNAMED = "analyte"
 MEASURING_NM = 450
@@ -100,7 +100,7 @@ def _readouts(plates: PlateTables, map_file: Path | None) -> Iterator[tuple[str,
         own = [well for well in wells if (well.analyte or UNNAMED) == analyte]
         nominal = [well for well in own if well.role is WellRole.STANDARD and well.concentration]
         levels = sorted({well.concentration or 0.0 for well in nominal}, reverse=True) or [1.0]
-        units = {well.unit for well in nominal if well.unit}
+        units = {_canonical(well.unit) for well in nominal if well.unit}
         factor = (levels[0] / levels[-1]) ** (1 / max(len(levels) - 1, 1)) if len(levels) > 1 else 2.0
         specimens = [(well.name, well.dilution) for well in own if well.role is WellRole.SPECIMEN]
         yield (
@@ -115,6 +115,14 @@ def _readouts(plates: PlateTables, map_file: Path | None) -> Iterator[tuple[str,
                 reference_wavelength_nm=reference,
             ),
         )
+
+
+def _canonical(unit: str) -> str:
+    """Canonical spelling; what cannot be read as a unit is left for ``read_layout`` to report."""
+    try:
+        return parse_unit(unit)
+    except ValueError:
+        return AS_GIVEN
 
 
 def _wells(plates: PlateTables, map_file: Path | None) -> Iterator[WellLayout]:

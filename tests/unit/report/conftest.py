@@ -477,6 +477,7 @@ def run(protocol: Protocol) -> Run:
         rows_of(FINDINGS, findings),
         make_effects(protocol, rng),
         rows_of(EXCLUSIONS, exclusions),
+        EFFECTS.empty(),
     )
 
 
