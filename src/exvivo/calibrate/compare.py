@@ -10,15 +10,15 @@ def compare_with_vendor(vendor: Table, wells: Table) -> pl.DataFrame:
 
     Returns
     -------
-    DataFrame : plate, well, specimen, analyte, vendor, ours, relative_difference (ours / vendor - 1), status_vendor, status_ours
+    DataFrame : plate, well, specimen, analyte, vendor, ours, relative_difference (ours / vendor - 1), status_vendor, status_ours;
+        both concentrations in the specimen, dilution applied
     """
-    theirs = vendor.frame.select("plate", "well", pl.col("concentration").alias("vendor"), pl.col("status").alias("status_vendor"))
-    ours = wells.frame.select(
-        "plate", "well", "specimen", "analyte", pl.col("concentration").alias("ours"), pl.col("status").alias("status_ours")
-    )
+    theirs = vendor.frame.select("plate", "well", pl.col("concentration").alias("at_plate"), pl.col("status").alias("status_vendor"))
+    own = [pl.col("concentration").alias("ours"), pl.col("status").alias("status_ours")]
+    ours = wells.frame.select("plate", "well", "specimen", "analyte", "dilution", *own)
     joined = theirs.join(ours, on=["plate", "well"], how="left", maintain_order="left").with_columns(
-        pl.col("vendor") * pl.col("dilution").fill_null(1.0)  # exports give concentrations at the plate
+        vendor=pl.col("at_plate") * pl.col("dilution").fill_null(1.0)
     )
     difference = pl.when(pl.col("vendor") > 0).then(pl.col("ours") / pl.col("vendor") - 1.0)
     columns = ["plate", "well", "specimen", "analyte", "vendor", "ours", "relative_difference", "status_vendor", "status_ours"]
-    return joined.with_columns(difference.alias("relative_difference")).select(columns)
+    return joined.with_columns(relative_difference=difference).select(columns)
