@@ -51,8 +51,8 @@ from exvivo.store import (
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, TargetKind
 from exvivo.study.model import AssayRules, CurveRules
 from exvivo.study.protocol import Assays, Protocol, load_protocol
-from exvivo.study.run import Run
-from exvivo.study.tables import EFFECTS, OUTCOMES
+from exvivo.study.run import Calibration, Gating, Inputs, Run
+from exvivo.study.tables import EFFECTS, OUTCOMES, Table
 from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
@@ -100,8 +100,19 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     return Finished(run, manifest, dict(work.computed), dict(work.reused))
 
 
-def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Run:
-    """Every stage once, in the order of the data; nothing is written."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A study up to its findings: everything but estimates."""
+
+    inputs: Inputs
+    calibration: Calibration
+    gating: Gating
+    outcomes: Table
+    findings: Table
+
+
+def examine(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Examined:
+    """Read, calibrate, gate, assemble, inspect: every stage once, in the order of the data."""
     inputs = read_inputs(folder, protocol.files, protocol.design, decisions, work)
     inputs = replace(inputs, found=inputs.found + torn_finding(decisions, protocol.files.decisions))
     clock.lap("read")
@@ -113,14 +124,21 @@ def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Wo
     clock.lap("assemble")
     findings = inspect_study(inputs, calibration, gating, outcomes, protocol, decisions)
     clock.lap("inspect")
+    return Examined(inputs, calibration, gating, outcomes, findings)
+
+
+def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Run:
+    """Examine a study, then estimate; nothing is written."""
+    seen = examine(folder, protocol, decisions, work, clock)
+    inputs, calibration, gating, outcomes, findings = seen.inputs, seen.calibration, seen.gating, seen.outcomes, seen.findings
     effects = estimate_effects(outcomes, calibration.shared_error, findings, protocol.analysis, decisions, work, blinded=inputs.blinded)
-    clock.lap("estimate")
     exclusions = list_exclusions(calibration, gating, outcomes, decisions)
+    clock.lap("estimate")
     return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions, EFFECTS.empty())
 
 
-def check_study(folder: Path, work: Work | None = None) -> Run:
-    """Read, calibrate, gate and inspect a study without estimating or writing anything.
+def check_study(folder: Path, work: Work | None = None) -> Examined:
+    """Read, calibrate, gate and inspect a study; nothing is estimated or written.
 
     Raises
     ------
@@ -128,7 +146,7 @@ def check_study(folder: Path, work: Work | None = None) -> Run:
     """
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
-    return compute_run(folder, protocol, decisions, work or Work(seed=protocol.analysis.rules.seed), Clock())
+    return examine(folder, protocol, decisions, work or Work(), Clock())
 
 
 def report_study(folder: Path, progress: Progress) -> Manifest:
