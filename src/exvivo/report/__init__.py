@@ -5,10 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exvivo.engine import Progress, Silence, write_atomically
-from exvivo.report.document import Extras, compose_document
+from exvivo.report.document import compose_document
 from exvivo.report.wording import load_wording
 from exvivo.study.run import Run
-from exvivo.study.tables import Table
 
 __all__ = ["write_report"]
 
@@ -21,7 +20,6 @@ def write_report(
     progress: Progress | None = None,
     *,
     versions: Mapping[str, str] = UNKNOWN,
-    without_post_hoc: Table | None = None,
 ) -> None:
     """Write ``report.html`` into a results folder.
 
@@ -31,7 +29,6 @@ def write_report(
     folder : results folder that is being built
     progress : where drawing shows how far it is
     versions : versions of the packages that made the results, by name
-    without_post_hoc : EFFECTS as they are without decisions made after unblinding; None when there are none
     """
-    text = compose_document(run, load_wording(), Extras(versions, without_post_hoc), progress or Silence())
+    text = compose_document(run, load_wording(), versions, progress or Silence())
     write_atomically(folder / "report.html", text.encode())
