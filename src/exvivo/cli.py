@@ -20,8 +20,9 @@ from exvivo.errors import ExvivoError
 
 if TYPE_CHECKING:
     from exvivo.engine import Work
-    from exvivo.pipeline import Finished
+    from exvivo.pipeline import Examined, Finished
     from exvivo.study.run import Run
+    from exvivo.study.tables import Table
 
 DONE, AT_FAULT, WRONG_CALL, BUG = 0, 1, 2, 70
 
@@ -123,13 +124,13 @@ def check(folder: Folder, *, as_json: Json = False) -> int:
     from exvivo.pipeline import check_study
 
     with _work(1) as work:
-        run = check_study(folder, work)
+        seen = check_study(folder, work)
     if as_json:
-        print(json.dumps({"findings": run.findings.rows()}, indent=1))
+        print(json.dumps({"findings": seen.findings.rows()}, indent=1))
     else:
-        _print_findings(run)
-        print(_counted(run))
-    return AT_FAULT if _open_errors(run) else DONE
+        _print_findings(seen.findings)
+        print(_counted(seen))
+    return AT_FAULT if any(row["severity"] == "error" and not row["answer"] for row in seen.findings.rows()) else DONE
 
 
 @app.command
@@ -179,7 +180,8 @@ def report(folder: Folder) -> int:
     """
     from exvivo.pipeline import report_study
 
-    report_study(folder)
+    with _work(1) as work:
+        report_study(folder, work.progress)
     print(folder / "results" / "report.html")
     return DONE
 
@@ -318,7 +320,7 @@ def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int
         }
         print(json.dumps(record, indent=1))
         return DONE
-    _print_findings(run_)
+    _print_findings(run_.findings)
     _print_effects(run_)
     if not any(finished.computed.values()):
         _say("nothing had changed: nothing was recomputed")
@@ -326,8 +328,8 @@ def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int
     return DONE
 
 
-def _print_findings(run_: "Run") -> None:
-    for row in run_.findings.rows():
+def _print_findings(findings: "Table") -> None:
+    for row in findings.rows():
         if row["severity"] != "note":
             answered = f" (answered by {row['answer']})" if row["answer"] else ""
             _say(f"{row['severity']}: {row['place']}: {row['evidence']} [{row['code']}]. {row['suggestion']}.{answered}")
@@ -348,16 +350,12 @@ def _print_effects(run_: "Run") -> None:
         print(f"{row['outcome']:3} {name:18} {row['contrast']:32} {told}")
 
 
-def _counted(run_: "Run") -> str:
-    counts = {s: sum(row["severity"] == s for row in run_.findings.rows()) for s in ("error", "warning", "note")}
-    donors = run_.inputs.specimens.frame["donor"].n_unique()
-    measured = f"{run_.calibration.curves.height} curves, {run_.inputs.events.height} FCS data sets"
+def _counted(seen: "Examined") -> str:
+    counts = {s: sum(row["severity"] == s for row in seen.findings.rows()) for s in ("error", "warning", "note")}
+    donors = seen.outcomes.frame["donor"].drop_nulls().n_unique()
+    measured = f"{seen.calibration.curves.height} curves, {seen.inputs.events.height} FCS data sets"
     found = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
-    return f"{run_.inputs.specimens.height} specimens of {donors} donors, {measured}; {found}"
-
-
-def _open_errors(run_: "Run") -> bool:
-    return any(row["severity"] == "error" and not row["answer"] for row in run_.findings.rows())
+    return f"{donors} donors, {seen.inputs.specimens.height} specimens, {measured}; {found}"
 
 
 @contextmanager

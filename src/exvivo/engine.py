@@ -129,6 +129,8 @@ class Work:
 
         ``key`` gives what a result depends on, as anything JSON can write (digests of files, of frames, of settings).
         """
+        if not items:
+            return []
         keys = [digest_of([func.__module__, func.__qualname__, version, key(item)]) for item in items]
         found = {i: parcel for i, k in enumerate(keys) if self.memo and (parcel := self.memo.load(k)) is not None}
         todo = [i for i in range(len(items)) if i not in found]

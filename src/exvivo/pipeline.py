@@ -6,21 +6,27 @@ line and page hold no logic of their own.
 
 import getpass
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
-from exvivo.engine import Memo, Work
+from exvivo.calibrate.compare import compare_with_vendor
+from exvivo.engine import Memo, Progress, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
+from exvivo.gate.files import gate_paths
 from exvivo.inspect import inspect_study
+from exvivo.inspect.plates import inspect_plates
+from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
+from exvivo.read.gates import read_gates
+from exvivo.read.single import read_export
 from exvivo.report import write_report
-from exvivo.report.tables import write_tables
+from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import simulate_study
 from exvivo.store import (
     MEMO,
@@ -40,11 +46,13 @@ from exvivo.store import (
     verify_inputs,
     verify_outputs,
     verify_record,
+    write_files,
 )
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, TargetKind
-from exvivo.study.protocol import Protocol, load_protocol
-from exvivo.study.run import Run
-from exvivo.study.tables import EFFECTS
+from exvivo.study.model import AssayRules, CurveRules
+from exvivo.study.protocol import Assays, Protocol, load_protocol
+from exvivo.study.run import Calibration, Gating, Inputs, Run
+from exvivo.study.tables import EFFECTS, OUTCOMES, Table
 from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
@@ -86,14 +94,25 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
         write_tables(run, building)
         save_run(run, building)
         clock.lap("tables")
-        write_report(run, building, versions=installed_versions())
+        _write_report(run, building, work.progress)
         clock.lap("report")
         manifest = seal(building, run, clock.laps)
     return Finished(run, manifest, dict(work.computed), dict(work.reused))
 
 
-def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Run:
-    """Every stage once, in the order of the data; nothing is written."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A study up to its findings: everything but estimates."""
+
+    inputs: Inputs
+    calibration: Calibration
+    gating: Gating
+    outcomes: Table
+    findings: Table
+
+
+def examine(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Examined:
+    """Read, calibrate, gate, assemble, inspect: every stage once, in the order of the data."""
     inputs = read_inputs(folder, protocol.files, protocol.design, decisions, work)
     inputs = replace(inputs, found=inputs.found + torn_finding(decisions, protocol.files.decisions))
     clock.lap("read")
@@ -105,14 +124,21 @@ def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Wo
     clock.lap("assemble")
     findings = inspect_study(inputs, calibration, gating, outcomes, protocol, decisions)
     clock.lap("inspect")
+    return Examined(inputs, calibration, gating, outcomes, findings)
+
+
+def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Work, clock: "Clock") -> Run:
+    """Examine a study, then estimate; nothing is written."""
+    seen = examine(folder, protocol, decisions, work, clock)
+    inputs, calibration, gating, outcomes, findings = seen.inputs, seen.calibration, seen.gating, seen.outcomes, seen.findings
     effects = estimate_effects(outcomes, calibration.shared_error, findings, protocol.analysis, decisions, work, blinded=inputs.blinded)
-    clock.lap("estimate")
     exclusions = list_exclusions(calibration, gating, outcomes, decisions)
+    clock.lap("estimate")
     return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions, EFFECTS.empty())
 
 
-def check_study(folder: Path, work: Work | None = None) -> Run:
-    """Read, calibrate, gate and inspect a study without estimating or writing anything.
+def check_study(folder: Path, work: Work | None = None) -> Examined:
+    """Read, calibrate, gate and inspect a study; nothing is estimated or written.
 
     Raises
     ------
@@ -120,19 +146,24 @@ def check_study(folder: Path, work: Work | None = None) -> Run:
     """
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
-    return compute_run(folder, protocol, decisions, work or Work(seed=protocol.analysis.rules.seed), Clock())
+    return examine(folder, protocol, decisions, work or Work(), Clock())
 
 
-def report_study(folder: Path) -> Manifest:
+def report_study(folder: Path, progress: Progress) -> Manifest:
     """Write the report again from the stored run; no raw file is opened."""
     run = load_run(folder)
     clock = Clock()
     with building_results(folder) as building:
         write_tables(run, building)
         save_run(run, building)
-        write_report(run, building, versions=installed_versions())
+        _write_report(run, building, progress)
         clock.lap("report")
         return seal(building, run, clock.laps)
+
+
+def _write_report(run: Run, building: Path, progress: Progress) -> None:
+    earlier = run.without_post_hoc if run.without_post_hoc.height else None
+    write_report(run, building, versions=installed_versions(), without_post_hoc=earlier, progress=progress)
 
 
 def verify_study(folder: Path) -> list[str]:
@@ -255,6 +286,48 @@ def count_donors(protocol: Protocol, donors: str | None, size: str) -> dict[str,
         expected = f"{len(populations)} numbers joined by +, for {', '.join(populations)}"
         raise DesignError(fault("--donors", f"'{donors}' is not understood", expected))
     return dict(zip(populations, map(int, numbers), strict=True))
+
+
+def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_settings: bool = False, compare: bool = False) -> list[Path]:
+    """Concentrations of one reader export, written as tables into a folder.
+
+    Parameters
+    ----------
+    export : reader export
+    map_file : plate map; None when the export holds its layout
+    out : folder for readings, wells, curves, verdicts, concentrations and findings
+    vendor_settings : subtract the blank and fit unweighted, as most readers' software does
+    compare : also write comparison.csv against the concentrations that the export itself holds
+
+    Raises
+    ------
+    InputError : export or map cannot be read
+    """
+    single = read_export(export, map_file, Work())
+    curve = CurveRules(weighting="none", subtract_blank=True) if vendor_settings else CurveRules()
+    calibration = calibrate_plates(single.inputs, Assays(AssayRules(curve=curve), single.readouts), Decisions(), Work())
+    findings = tabulate_findings([*single.inputs.found, *inspect_plates(calibration, OUTCOMES.empty())])
+    frames = [single.inputs.readings, calibration.wells, calibration.curves, calibration.verdicts, calibration.concentrations, findings]
+    files = {f"{table.kind.name}.csv": compose_csv(table.frame) for table in frames}
+    files["curves.json"] = compose_curves(calibration.curves)
+    if compare:
+        files["comparison.csv"] = compose_csv(compare_with_vendor(single.inputs.vendor, calibration.wells))
+    return write_files(out, files)
+
+
+def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None) -> list[Path]:
+    """Populations of FCS files under a Gating-ML file, written as populations.csv into a folder.
+
+    Raises
+    ------
+    InputError : an FCS file or the gate file cannot be read
+    DesignError : the gates name channels or matrices that a file lacks
+    """
+    gated = gate_paths(files, read_gates(gates), members=membership is not None)
+    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame)})
+    if membership is not None:
+        written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
+    return written
 
 
 class Clock:

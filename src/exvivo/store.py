@@ -14,7 +14,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -207,6 +207,13 @@ def check_key(protocol: Protocol, decisions: Decisions, key: Path | None) -> lis
         told = "no key file was given" if key is None else f"{key} is not the sealed key file"
         faults.append(fault("unblind", told, f"a file with sha256 {sealed[:12]}…", "Give --key FILE"))
     return faults
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write named files into a folder, each atomically; returns their paths."""
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+    return [folder / name for name in files]
 
 
 def installed_versions() -> dict[str, str]:

@@ -295,13 +295,18 @@ def is_word_grid(grid: Grid) -> bool:
     return 2 * sum(not _is_signal(cell) for cell in filled) > len(filled)
 
 
+def _is_filled(grid: Grid) -> bool:
+    """Whether any cell holds something: readers also print empty frames, to show which wells were measured."""
+    return any(signal_status(cell_text(cell)) is not ReadingStatus.EMPTY for _, cell, _ in grid.cells())
+
+
 def recognises(data: bytes) -> bool:
     """Whether any grid of readings can be found."""
     try:
         areas, _ = read_areas(data, "file")
     except InputError:
         return False
-    return any(not is_word_grid(grid) for area in areas for grid in find_grids(area))
+    return any(_is_filled(grid) and not is_word_grid(grid) for area in areas for grid in find_grids(area))
 
 
 def parse(data: bytes, where: str) -> ExportRecord:
@@ -312,7 +317,8 @@ def parse(data: bytes, where: str) -> ExportRecord:
     InputError : all at once: no grid, unknown words among readings, dates, two decimal marks, rows cut short
     """
     areas, notes = read_areas(data, where)
-    found = [(area, find_grids(area)) for area in areas]
+    everything = [(area, find_grids(area)) for area in areas]
+    found = [(area, tuple(grid for grid in many if _is_filled(grid))) for area, many in everything]
     grids = [grid for _, many in found for grid in many]
     if not any(not is_word_grid(grid) for grid in grids):
         message = "no plate-shaped grid of readings was found"
@@ -325,7 +331,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
         raise InputError(faults)
     several = sum(bool(many) for _, many in found) > 1
     plates = _group_plates(grids, decimal, named_by_sheet=several)
-    margins = [note for area, many in found if many for note in _margins(area, many)]
+    margins = [note for area, many in everything if many for note in _margins(area, many)]
     if len(margins) > _MAX_NOTES:
         margins = [*margins[:_MAX_NOTES], f"and {len(margins) - _MAX_NOTES} more cells outside the grids"]
     return ExportRecord(FORMAT, tuple(plates), (*notes, *margins))

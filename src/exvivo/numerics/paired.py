@@ -90,6 +90,11 @@ def fit_linear(response: ArrayLike, design: ArrayLike) -> LinearFit:
     Q, R = linalg.qr(X, mode="economic")
     coefficients = linalg.solve_triangular(R, Q.T @ y)
     residual = y - X @ coefficients
+    size = float(np.abs(y).max())
+    if np.abs(residual).max() <= 1e-13 * size:
+        # an exact fit leaves rounding only, which is neither a variance nor a difference of coefficients
+        residual = np.zeros_like(residual)
+        coefficients = np.round(coefficients / size, 12) * size if size else coefficients
     variance = float(residual @ residual) / (n - p)
     inverse = linalg.solve_triangular(R, np.eye(p))
     return LinearFit(coefficients=coefficients, covariance=variance * inverse @ inverse.T, df=n - p, sd=float(np.sqrt(variance)))

@@ -8,7 +8,7 @@ repeats) are laid over each other where they do not contradict.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +61,8 @@ def read_clinical(folder: Path, sources: Sources, design: Design, decisions: Dec
     if export.dropped:
         evidence = f"dropped: {', '.join(export.dropped)}"
         findings.append(Finding(FindingCode.IDENTIFIER_DROPPED, Severity.NOTE, source.path, evidence, "Export without identifying fields"))
-    decimals = {name: _decimal(export, variable.column or name, clinical, source.path) for name, variable in clinical.variables.items()}
-    rows = list(_rows(export, design, clinical, decimals, source.path, donors, findings))
+    rows, odd = _rows(export, source.path, design, clinical, donors)
+    findings += odd
     merged = [
         _merge(donor, [row for row in rows if row.donor == donor], clinical, findings) for donor in dict.fromkeys(row.donor for row in rows)
     ]
@@ -136,18 +136,12 @@ def _decimal(export: Export, column: str, clinical: Clinical, where: str) -> str
     return decide_decimal(texts, f"{where}, column '{column}'", clinical.decimal) if variable.type in _NUMBERS else "."
 
 
-def _rows(  # noqa: PLR0913, PLR0917 - one pass over the export with everything a cell is read under
-    export: Export,
-    design: Design,
-    clinical: Clinical,
-    decimals: Mapping[str, str],
-    where: str,
-    donors: Mapping[str, str],
-    findings: list[Finding],
-) -> Iterator[_Row]:
-    """Rows with the protocol's variables; faults of all rows together."""
-    places = {name: export.columns.index(variable.column or name) for name, variable in clinical.variables.items()}
+def _rows(export: Export, where: str, design: Design, clinical: Clinical, donors: Mapping[str, str]) -> tuple[list[_Row], list[Finding]]:
+    """Rows with the protocol's variables, and what was odd in their cells; faults of all rows together."""
     key, population = export.columns.index(clinical.key), export.columns.index(clinical.population_column)
+    decimals = {name: _decimal(export, variable.column or name, clinical, where) for name, variable in clinical.variables.items()}
+    rows: list[_Row] = []
+    findings: list[Finding] = []
     faults: list[str] = []
     for line, row in zip(export.lines, export.rows, strict=True):
         place = f"{where}, line {line}"
@@ -155,24 +149,27 @@ def _rows(  # noqa: PLR0913, PLR0917 - one pass over the export with everything 
         if not name:
             faults.append(fault(place, f"no '{clinical.key}'", "the donor's pseudonym"))
             continue
-        donor = donors.get(name, name)
         group = _text(row[population])
         group = clinical.populations.get(group, group) if group else None
         if group is not None and group not in design.populations:
             faults.append(fault(place, unknown("population", group, design.populations)))
-        values: dict[str, Cell] = {}
-        for variable, at in places.items():
-            value, problem = _convert(row[at], clinical.variables[variable], decimals[variable])
-            values[variable] = value
-            if problem:
-                code = FindingCode.CONFLICTING_CLINICAL if problem.startswith("ticked") else FindingCode.VALUE_OUT_OF_RANGE
-                suggestion = "Correct it at its source and export again"
-                findings.append(
-                    Finding(code, Severity.WARNING, f"{place} {variable}", f"donor {donor}: {problem}", suggestion, donors=(donor,))
-                )
-        yield _Row(donor, group, values, place)
+        found = {
+            name: _convert(row[export.columns.index(variable.column or name)], variable, decimals[name])
+            for name, variable in clinical.variables.items()
+        }
+        donor = donors.get(name, name)
+        rows.append(_Row(donor, group, {name: value for name, (value, _) in found.items()}, place))
+        findings += [_odd(f"{place} {variable}", donor, problem) for variable, (_, problem) in found.items() if problem]
     if faults:
         raise InputError(faults)
+    return rows, findings
+
+
+def _odd(place: str, donor: str, problem: str) -> Finding:
+    """A cell that cannot be as it is."""
+    code = FindingCode.CONFLICTING_CLINICAL if problem.startswith("ticked") else FindingCode.VALUE_OUT_OF_RANGE
+    suggestion = "Correct it at its source and export again"
+    return Finding(code, Severity.WARNING, place, f"donor {donor}: {problem}", suggestion, donors=(donor,))
 
 
 def _text(value: Value) -> str | None:

@@ -30,7 +30,8 @@ def link_plates(layout: Table, specimens: Table, design: Design) -> Iterator[Fin
     for name in sorted(used.keys() - set(known)):
         wells = ", ".join(f"{row['plate']}/{row['well']}" for row in used[name])
         analytes = tuple(sorted({str(row["analyte"]) for row in used[name] if row["analyte"]})) or tuple(elisas)
-        yield _unknown(FindingCode.ID_UNKNOWN, name, f"wells {wells} hold a specimen that specimens.csv lacks", known, analytes)
+        evidence = f"wells {wells} hold a specimen that specimens.csv lacks"
+        yield Finding(FindingCode.ID_UNKNOWN, Severity.ERROR, name, evidence, _suggest(name, known), analytes)
     for row in specimens.frame.iter_rows(named=True):
         if row["matrix"] != "cells" and row["state"] == "ok" and row["specimen"] not in used:
             yield _orphan(row["specimen"], f"{row['matrix']} of donor {row['donor'] or row['serum_donor']} stands on no plate", elisas)
@@ -53,7 +54,7 @@ def link_tubes(tubes: Table, specimens: Table, fcs: Collection[str], design: Des
             yield Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, name, evidence, "Add the file, or remove its row", tuple(flow))
         if specimen and specimen not in matrix:
             evidence = f"{row['origin']} names specimen '{specimen}', which specimens.csv lacks"
-            yield _unknown(FindingCode.TUBE_UNLINKED, name, evidence, list(matrix), flow, wanted=specimen)
+            yield Finding(FindingCode.TUBE_UNLINKED, Severity.ERROR, name, evidence, _suggest(specimen, list(matrix)), tuple(flow))
         elif specimen and matrix[specimen] != "cells":
             evidence = f"{row['origin']} names specimen '{specimen}', which is {matrix[specimen]}, not cells"
             yield Finding(FindingCode.TUBE_UNLINKED, Severity.ERROR, name, evidence, "Correct the specimen", tuple(flow))
@@ -80,7 +81,7 @@ def link_donors(specimens: Table, quantified: Table, clinical: Table, design: De
                     used.setdefault(row[column], row["origin"])
     for name in sorted(used.keys() - set(known)):
         evidence = f"{used[name]} names a donor that the clinical table lacks"
-        yield _unknown(FindingCode.DONOR_UNKNOWN, name, evidence, known, (), donors=(name,))
+        yield Finding(FindingCode.DONOR_UNKNOWN, Severity.ERROR, name, evidence, _suggest(name, known), donors=(name,))
     for name in known:
         if name not in used:
             yield _orphan(name, "a donor of the clinical table without specimens", ())
@@ -108,23 +109,12 @@ def skeleton(name: str) -> str:
     return re.sub(r"(?<!\d)0+(?=\d)", "", alike)
 
 
-def _unknown(  # noqa: PLR0913 - the parts of one finding
-    code: FindingCode,
-    place: str,
-    evidence: str,
-    known: Collection[str],
-    readouts: Iterable[str],
-    *,
-    wanted: str = "",
-    donors: tuple[str, ...] = (),
-) -> Finding:
-    """A finding on an id that leads nowhere, with the nearest one that does."""
-    name = wanted or place
+def _suggest(name: str, known: Collection[str]) -> str:
+    """What to do about an id that leads nowhere: the nearest one that does."""
     same = [other for other in known if skeleton(other) == skeleton(name)]
     spelled = {plain(other): other for other in known}
     near = same or [spelled[close] for close in difflib.get_close_matches(plain(name), list(spelled), 1)]
-    suggestion = f"Did you mean '{near[0]}'? Correct the id, or add the row" if near else "Add the row, or correct the id"
-    return Finding(code, Severity.ERROR, place, evidence, suggestion, tuple(readouts), donors)
+    return f"Did you mean '{near[0]}'? Correct the id, or add the row" if near else "Add the row, or correct the id"
 
 
 def _orphan(name: str, evidence: str, readouts: Iterable[str]) -> Finding:

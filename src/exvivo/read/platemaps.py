@@ -139,12 +139,14 @@ def _difference(mine: WellLayout, theirs: WellLayout) -> str:
     if mine.concentration is not None and theirs.concentration is not None:
         factor = _factor(theirs.unit, mine.unit)
         if factor is not None and abs(mine.concentration - theirs.concentration * factor) > 1e-6 * abs(mine.concentration):
-            return f"map says {mine.concentration:g} {mine.unit or ''}, export {theirs.concentration:g} {theirs.unit or ''}".replace(
-                " ,", ","
-            ).strip()
+            return f"map says {_amount(mine)}, export {_amount(theirs)}"
     if mine.dilution is not None and theirs.dilution is not None and abs(mine.dilution - theirs.dilution) > 1e-6 * mine.dilution:
         return f"map says 1:{mine.dilution:g}, export 1:{theirs.dilution:g}"
     return ""
+
+
+def _amount(well: WellLayout) -> str:
+    return f"{well.concentration:g} {well.unit or ''}".rstrip()
 
 
 def _is_zero(well: WellLayout) -> bool:

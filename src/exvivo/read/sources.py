@@ -66,7 +66,7 @@ def list_sources(folder: Path, files: Files, design: Design) -> Sources:
                 debris.append(name)
             elif name not in found and name.lower().endswith(ending):
                 found[name] = role
-    return Sources(tuple(_source(folder, name, role) for name, role in sorted(found.items())), tuple(sorted(set(debris))))
+    return Sources(tuple(describe_source(folder, name, role) for name, role in sorted(found.items())), tuple(sorted(set(debris))))
 
 
 def _walk(folder: Path, root: str) -> Iterator[str]:
@@ -86,7 +86,7 @@ def is_debris(name: str) -> bool:
     return last.startswith((".", "~$")) or last.lower() in _DEBRIS
 
 
-def _source(folder: Path, name: str, role: str) -> Source:
+def describe_source(folder: Path, name: str, role: str) -> Source:
     """Digest of one file, read in pieces."""
     digest = hashlib.sha256()
     with (folder / name).open("rb") as file:

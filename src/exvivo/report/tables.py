@@ -41,10 +41,10 @@ def write_tables(run: Run, folder: Path) -> None:
     tables = public_tables(run)
     for table in tables:
         write_atomically(folder / "tables" / f"{table.kind.name}.csv", compose_csv(table.frame))
-        write_atomically(folder / "tables" / f"{table.kind.name}.parquet", _compose_parquet(table.frame))
+        write_atomically(folder / "tables" / f"{table.kind.name}.parquet", compose_parquet(table.frame))
     for name, frame in list_prism_tables(run):
         write_atomically(folder / "tables" / "prism" / f"{name}.csv", compose_csv(frame))
-    write_atomically(folder / "tables" / "curves.json", _compose_curves(run))
+    write_atomically(folder / "tables" / "curves.json", compose_curves(run.calibration.curves))
     write_atomically(folder / "tables.xlsx", _compose_workbook(tables))
 
 
@@ -80,18 +80,20 @@ def _runs(text: str) -> bool:
     return text.startswith(_FORMULA) and not _NUMBER.match(text)
 
 
-def _compose_parquet(frame: pl.DataFrame) -> bytes:
+def compose_parquet(frame: pl.DataFrame) -> bytes:
+    """Parquet bytes of a frame."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
     return buffer.getvalue()
 
 
-def _compose_curves(run: Run) -> bytes:
-    curves = [
+def compose_curves(curves: Table) -> bytes:
+    """CURVES as JSON: a list of objects, parameters and covariance as JSON values."""
+    listed = [
         {**row, "parameters": json.loads(str(row["parameters"])), "covariance": json.loads(str(row["covariance"] or "null"))}
-        for row in run.calibration.curves.rows()
+        for row in curves.rows()
     ]
-    return (json.dumps(curves, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(listed, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _compose_workbook(tables: tuple[Table, ...]) -> bytes:

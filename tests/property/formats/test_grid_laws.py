@@ -43,7 +43,7 @@ def plates(draw: st.DrawFn, position: int) -> PlateRecord:
     n_rows, n_columns = draw(st.sampled_from([(8, 12), (8, 12), (16, 24)]))
     wells = [well_name(row, column) for row in range(n_rows) for column in range(n_columns)]
     kinds = draw(st.sampled_from(KINDS))
-    pool = draw(st.lists(CELLS, min_size=7, max_size=13))
+    pool = [draw(SIGNALS), *draw(st.lists(CELLS, min_size=6, max_size=12))]
     readings = [reading(well, nm, kind, pool[at % len(pool)]) for nm, kind in kinds for at, well in enumerate(wells)]
     laid = tuple(layout(well, draw(LAYOUT_CELLS)) for well in wells[:5]) if draw(st.booleans()) else ()
     return PlateRecord(draw(PLATE_NAMES), position, n_rows, n_columns, tuple(readings), laid)

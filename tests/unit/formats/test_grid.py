@@ -104,6 +104,11 @@ def test_a_384_well_grid_and_a_partial_grid_say_their_plate() -> None:
     assert (part.n_rows, part.n_columns, len(part.readings)) == (8, 12, 6)
 
 
+def test_an_empty_frame_is_no_plate() -> None:
+    frame = "\n," + ",".join(map(str, range(1, 13))) + "\n" + "\n".join(letter + "," * 12 for letter in "ABCDEFGH") + "\n"
+    assert len(grid.parse(text_grid() + frame.encode(), "x.csv").plates) == 1
+
+
 def test_a_lone_decimal_comma_in_three_decimals_is_decided_by_its_neighbours() -> None:
     data = text_grid(";", ",")
     assert b"1,260" in data

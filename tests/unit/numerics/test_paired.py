@@ -71,4 +71,5 @@ def test_joint_test_without_residual_variance() -> None:
     design = design_levels(["a", "a", "b", "b"], ["a", "b"])
     assert fit_linear([1.0, 1.0, 1.0, 1.0], design).joint([[-1, 1]]).p == 1.0
     exact = fit_linear([1.0, 1.0, 2.0, 2.0], design)
-    assert exact.joint([[-1, 1]]).p < 1e-12
+    assert exact.joint([[-1, 1]]).p == exact.contrast([-1, 1]).p == 0.0
+    assert fit_linear([0.0, 0.0, 0.0, 0.0], design).contrast([1, 0]).p == 1.0
