@@ -49,7 +49,7 @@ def tables_only(seeds: range) -> bool:
         logs.append(math.log(float(str(row["estimate"]))))
     n = len(seeds)
     share, error = covered / n, math.sqrt(0.95 * 0.05 / n)
-    print(f"tables only, seeds {seeds.start} to {seeds.stop - 1}, {donors}: P1 covered in {covered} of {n} = {share:.2%} (MC SE {error:.2%})")
+    print(f"tables only, seeds {seeds.start} to {seeds.stop - 1}, {donors}: P1 covered {covered} of {n} = {share:.2%} (SE {error:.2%})")
     bias, spread = float(np.mean(logs)) - math.log(target), float(np.std(logs))
     print(f"mean ln ratio minus truth {bias:+.4f} (SE {spread / math.sqrt(n):.4f}); {time.perf_counter() - began:.0f} s")
     return LOW - 3 * error <= share <= HIGH + 3 * error

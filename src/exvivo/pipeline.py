@@ -36,6 +36,7 @@ from exvivo.store import (
     append_decision,
     building_results,
     check_key,
+    find_same_results,
     installed_versions,
     load_decisions,
     load_manifest,
@@ -90,6 +91,8 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     if decisions.post_hoc():
         before = compute_run(folder, protocol, decisions.without_post_hoc(), work, clock)
         run = replace(run, without_post_hoc=before.effects.effects)
+    if not any(work.computed.values()) and (manifest := find_same_results(folder, run)) is not None:
+        return Finished(run, manifest, dict(work.computed), dict(work.reused))
     with building_results(folder) as building:
         write_tables(run, building)
         save_run(run, building)
