@@ -13,7 +13,7 @@ from pathlib import Path
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
-from exvivo.engine import Memo, Progress, Work
+from exvivo.engine import Memo, Progress, Silence, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
@@ -152,14 +152,14 @@ def check_study(folder: Path, work: Work | None = None) -> Examined:
     return examine(folder, protocol, decisions, work or Work(), Clock())
 
 
-def report_study(folder: Path, progress: Progress) -> Manifest:
+def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
     """Write the report again from the stored run; no raw file is opened."""
     run = load_run(folder)
     clock = Clock()
     with building_results(folder) as building:
         write_tables(run, building)
         save_run(run, building)
-        _write_report(run, building, progress)
+        _write_report(run, building, progress or Silence())
         clock.lap("report")
         return seal(building, run, clock.laps)
 
