@@ -17,6 +17,7 @@ class FindingCode(StrEnum):
     FILE_UNREADABLE = "file-unreadable"
     TUBE_UNLINKED = "tube-unlinked"
     FILE_UNLISTED = "file-unlisted"
+    FILE_ODD = "file-odd"
     MAP_WITHOUT_EXPORT = "map-without-export"
     EXPORT_WITHOUT_MAP = "export-without-map"
     LAYOUT_DISAGREES = "layout-disagrees"
