@@ -320,6 +320,27 @@ def gate(files: Annotated[list[Path], Parameter(help="FCS files.")], *, gates: P
     return DONE
 
 
+@app.command
+def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = False) -> int:
+    """Describe an FCS file: events, channels, what is odd about it.
+
+    $ exvivo fcs tube.fcs --json
+    """
+    from exvivo.pipeline import describe_fcs
+
+    described = describe_fcs(file)
+    if as_json:
+        print(json.dumps(described, indent=1))
+        return DONE
+    for index, dataset in enumerate(described["datasets"]):
+        print(f"{file.name}, {described['version']}, data set {index + 1}: {dataset['events']} events")
+        for channel in dataset["channels"]:
+            print(f"  {channel['name']:16} {channel['marker']:16} range {channel['range']:g}")
+        for issue in dataset["issues"]:
+            print(f"  odd: {issue}")
+    return DONE
+
+
 def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int:
     run_ = finished.run
     if as_json:

@@ -170,6 +170,20 @@ def verify_outputs(folder: Path, manifest: Manifest) -> Iterator[str]:
         yield from _verify_file(folder / RESULTS / name, f"{RESULTS}/{name}", digest)
 
 
+def find_same_results(folder: Path, run: Run) -> Manifest | None:
+    """Manifest of whole, untouched results that came from the same protocol, decisions, inputs and versions; None otherwise."""
+    if not (folder / RESULTS / MANIFEST).is_file():
+        return None
+    manifest = load_manifest(folder)
+    same = (
+        manifest.protocol_sha256 == run.protocol.sha256
+        and manifest.decisions_head == run.decisions.head
+        and manifest.inputs == dict(run.inputs.files.frame.select("path", "sha256").iter_rows())
+        and manifest.versions == installed_versions()
+    )
+    return manifest if same and not any(verify_outputs(folder, manifest)) else None
+
+
 def verify_inputs(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Inputs that are missing or were changed since the run, one message each."""
     for name, digest in manifest.inputs.items():

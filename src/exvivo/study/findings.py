@@ -19,6 +19,7 @@ class FindingCode(StrEnum):
     TUBE_REPEATED = "tube-repeated"
     TUBE_UNLINKED = "tube-unlinked"
     FILE_UNLISTED = "file-unlisted"
+    FILE_ODD = "file-odd"
     MAP_WITHOUT_EXPORT = "map-without-export"
     READOUT_WITHOUT_DATA = "readout-without-data"
     EXPORT_WITHOUT_MAP = "export-without-map"
