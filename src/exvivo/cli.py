@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the data, the protocol or a decision is at fault, 2 the ca
 modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
+import errno
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from exvivo.errors import ExvivoError
+from exvivo.errors import ExvivoError, fault
 
 if TYPE_CHECKING:
     from exvivo.engine import Work
@@ -56,12 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {error}")
         _say("Try 'exvivo --help'.")
         return WRONG_CALL
+    except OSError as error:
+        return _report_refusal(error)
     except KeyboardInterrupt:
         _say("stopped; results of the last whole run are untouched")
         return AT_FAULT
     except Exception:  # noqa: BLE001  the outermost guard: a user sees a sentence, the file holds the traceback
         return _report_crash()
     return result if isinstance(result, int) else DONE
+
+
+def _report_refusal(error: OSError) -> int:
+    """A file or a disk that the system refuses is no bug; anything else that it says is."""
+    if error.filename is None and error.errno != errno.ENOSPC:
+        return _report_crash()
+    action = "Close the file in other programs; check rights and free space"
+    _say("error: " + fault(str(error.filename or "disk"), error.strerror or str(error), action=action))
+    return AT_FAULT
 
 
 def _report_crash() -> int:
