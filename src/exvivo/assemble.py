@@ -340,14 +340,24 @@ def subtract_blank(total: Value, blank: Value | None) -> Value:
     there. A blank below its own LLOQ may be anything from 0 to that limit, so the net is an interval, unless that
     interval is narrower than the total's own 95 % interval.
     """
-    plain = total.log_value if total.log_value is not None else total.upper
+    plain = next((known for known in (total.log_value, total.upper, total.lower) if known is not None), None)
     if blank is None or not blank.usable or (blank.log_value is None and blank.upper is None):
-        missing = SpecimenStatus.MISSING.value
-        return replace(total, status=missing, reason=Reason.SERUM_BLANK_MISSING, log_value=None, lower=None, upper=None, plain=plain)
+        return replace(
+            total,
+            status=SpecimenStatus.MISSING.value,
+            reason=Reason.SERUM_BLANK_MISSING,
+            detail=json.dumps({"total": total.status}),
+            log_value=None,
+            lower=None,
+            upper=None,
+            plain=plain,
+        )
     ceiling = math.exp(blank.log_value if blank.log_value is not None else blank.upper or 0.0)
     floor = ceiling if blank.log_value is not None else 0.0
     if total.log_value is None:
-        return _net_of_interval(replace(total, plain=plain), floor, ceiling)
+        # the least that the blank can make up of a total below its limit; of a total above its limit nothing is known
+        share = min(floor / math.exp(total.upper), 1.0) if total.upper is not None else None
+        return _net_of_interval(replace(total, plain=plain, blank_share=share), floor, ceiling)
     amount = math.exp(total.log_value)
     total = replace(total, plain=plain, blank_share=min((floor + ceiling) / 2 / amount, 1.0))
     own_interval = 2 * 1.96 * (total.se or 0.0) * amount

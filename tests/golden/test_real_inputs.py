@@ -77,7 +77,7 @@ def test_softmax_exports_are_calibrated_with_a_map_by_position(shared_data: Path
     comparison = pl.read_csv(tmp_path / "out" / "comparison.csv").filter(pl.col("relative_difference").is_not_null())
     unknowns = comparison.filter(~pl.col("specimen").str.starts_with("s"), pl.col("vendor") > 3000)
     assert unknowns.height > 0
-    assert unknowns["relative_difference"].abs().median() < 0.10  # the software's unweighted curve against our weighted one
+    assert np.median(np.abs(unknowns["relative_difference"].to_numpy())) < 0.10  # the software's unweighted curve against our weighted one
 
 
 def test_gates_of_the_compliance_set_select_its_events(shared_data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Values on their way to the analysis table: plates, replicate cultures, serum blanks."""
 
+import json
 import math
 
 import pytest
@@ -20,6 +21,10 @@ def point(amount: float, se: float = 0.05) -> Value:
 
 def below(limit: float) -> Value:
     return Value(BELOW, upper=math.log(limit), measurements=2, plates=("p:1",), specimens=("s",))
+
+
+def above(limit: float) -> Value:
+    return Value(SpecimenStatus.ABOVE_ULOQ.value, lower=math.log(limit), measurements=2, plates=("p:1",), specimens=("s",))
 
 
 def test_a_point_blank_is_subtracted_on_the_linear_scale_with_its_error() -> None:
@@ -60,6 +65,19 @@ def test_a_total_below_its_lloq_stays_left_censored() -> None:
     net = subtract_blank(below(30.0), point(10.0))
     assert net.lower is None
     assert net.upper == pytest.approx(math.log(20.0))
+
+
+@pytest.mark.parametrize(("total", "plain"), [(point(100.0), 100.0), (below(30.0), 30.0), (above(500.0), 500.0)])
+def test_without_a_blank_the_total_and_its_kind_are_kept(total: Value, plain: float) -> None:
+    net = subtract_blank(total, None)
+    assert net.plain == pytest.approx(math.log(plain))
+    assert json.loads(net.detail or "") == {"total": total.status}
+
+
+def test_a_total_below_its_lloq_tells_the_least_share_of_the_blank() -> None:
+    assert subtract_blank(below(30.0), point(20.0)).blank_share == pytest.approx(2 / 3)
+    assert subtract_blank(below(30.0), below(20.0)).blank_share == 0
+    assert subtract_blank(above(500.0), point(20.0)).blank_share is None
 
 
 @given(amounts, errors, st.floats(0.0, 0.99), errors)
