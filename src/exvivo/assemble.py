@@ -375,7 +375,9 @@ def subtract_blank(total: Value, blank: Value | None) -> Value:
     own_interval = 2 * 1.96 * (total.se or 0.0) * amount
     if ceiling - floor > own_interval:
         return _net_of_wide_blank(total, amount, ceiling)
-    return _net_of_point(total, amount, (floor + ceiling) / 2, blank.se or 0.0)
+    # a blank anywhere between 0 and its limit has the standard deviation of a uniform variable
+    blank_se = (blank.se or 0.0) if blank.log_value is not None else 1 / math.sqrt(3)
+    return _net_of_point(total, amount, (floor + ceiling) / 2, blank_se)
 
 
 def _net_of_point(total: Value, amount: float, blank: float, blank_se: float) -> Value:

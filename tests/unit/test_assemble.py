@@ -53,6 +53,7 @@ def test_a_narrow_blank_below_its_lloq_leaves_a_point() -> None:
     net = subtract_blank(point(100.0, 0.10), below(4.0))
     assert net.exact
     assert net.log_value == pytest.approx(math.log(98.0))
+    assert net.se == pytest.approx(math.hypot(10.0, 4.0 / math.sqrt(12)) / 98.0)
 
 
 def test_a_missing_blank_leaves_the_uncorrected_value_beside() -> None:
