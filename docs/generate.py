@@ -17,7 +17,7 @@ from exvivo.study.statuses import EffectRole, EffectStatus, ExpressionStatus, Re
 from exvivo.study.tables import PUBLIC_TABLES, SHARED_ERROR, SKETCHES, TableKind
 
 REFERENCE = Path(__file__).parent / "reference"
-COMMANDS = ("demo", "init", "check", "simulate", "run", "report", "decide", "verify", "schema", "calibrate", "gate")
+COMMANDS = ("demo", "init", "check", "simulate", "run", "report", "decide", "verify", "schema", "calibrate", "gate", "fcs")
 
 
 def tables_page() -> str:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 the data, the protocol or a decision is at fault, 2 the ca
 modules are imported inside the commands, so that ``--help`` answers at once.
 """
 
+import errno
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from exvivo.errors import ExvivoError
+from exvivo.errors import ExvivoError, fault
 
 if TYPE_CHECKING:
     from exvivo.engine import Work
@@ -56,12 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {error}")
         _say("Try 'exvivo --help'.")
         return WRONG_CALL
+    except OSError as error:
+        return _report_refusal(error)
     except KeyboardInterrupt:
         _say("stopped; results of the last whole run are untouched")
         return AT_FAULT
     except Exception:  # noqa: BLE001  the outermost guard: a user sees a sentence, the file holds the traceback
         return _report_crash()
     return result if isinstance(result, int) else DONE
+
+
+def _report_refusal(error: OSError) -> int:
+    """A file or a disk that the system refuses is no bug; anything else that it says is."""
+    if error.filename is None and error.errno != errno.ENOSPC:
+        return _report_crash()
+    action = "Close the file in other programs; check rights and free space"
+    _say("error: " + fault(str(error.filename or "disk"), error.strerror or str(error), action=action))
+    return AT_FAULT
 
 
 def _report_crash() -> int:
@@ -76,9 +88,7 @@ def _say(text: str) -> None:
 
 
 @app.command
-def demo(
-    folder: Annotated[Path, Parameter(help="New folder.")] = Path("demo"), *, seed: int = 1, workers: Workers = 0, size: str = "demo"
-) -> int:
+def demo(folder: NewFolder = Path("demo"), *, seed: int = 1, size: str = "demo", workers: Workers = 0, as_json: Json = False) -> int:
     """Simulate the seed study with all its raw files, then run it to its report.
 
     $ exvivo demo my-demo
@@ -94,11 +104,11 @@ def demo(
 
     with _work(workers) as work:
         finished = demo_study(folder, work, seed=seed, size=size)
-    return _print_finished(folder, finished, as_json=False)
+    return _print_finished(folder, finished, as_json=as_json)
 
 
 @app.command
-def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib") -> int:
+def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib", as_json: Json = False) -> int:
     """Write a commented study.yaml to start from.
 
     $ exvivo init my-study --template blank
@@ -110,9 +120,7 @@ def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib") -> int:
     """
     from exvivo.templates import write_template
 
-    for path in write_template(folder, template):
-        print(path)
-    return DONE
+    return _print_files(write_template(folder, template), as_json=as_json)
 
 
 @app.command
@@ -134,7 +142,9 @@ def check(folder: Folder, *, as_json: Json = False) -> int:
 
 
 @app.command
-def simulate(folder: Folder, *, seed: int = 1, donors: str | None = None, size: str = "demo", workers: Workers = 0) -> int:
+def simulate(
+    folder: Folder, *, seed: int = 1, donors: str | None = None, size: str = "demo", workers: Workers = 0, as_json: Json = False
+) -> int:
     """Write the raw files that a lab would have, with the truth beside them.
 
     $ exvivo simulate my-study --seed 7 --donors 24+8
@@ -150,7 +160,7 @@ def simulate(folder: Folder, *, seed: int = 1, donors: str | None = None, size: 
 
     with _work(workers) as work:
         written = simulate_files(folder, work, seed=seed, donors=donors, size=size)
-    print(f"{written} files written to {folder}")
+    print(json.dumps({"folder": str(folder), "files": written}) if as_json else f"{written} files written to {folder}")
     return DONE
 
 
@@ -173,7 +183,7 @@ def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Paramete
 
 
 @app.command
-def report(folder: Folder) -> int:
+def report(folder: Folder, *, as_json: Json = False) -> int:
     """Write the report again from the stored run; no raw file is opened.
 
     $ exvivo report my-study
@@ -182,8 +192,7 @@ def report(folder: Folder) -> int:
 
     with _work(1) as work:
         report_study(folder, work.progress)
-    print(folder / "results" / "report.html")
-    return DONE
+    return _print_files([folder / "results" / "report.html"], as_json=as_json)
 
 
 @app.command
@@ -197,6 +206,7 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     author: str = "",
     key: Path | None = None,
     head: str | None = None,
+    as_json: Json = False,
 ) -> int:
     """Append a decision to the study's record: who, when, why.
 
@@ -220,12 +230,14 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     if str(folder) in DECISIONS and kind not in DECISIONS:
         folder, kind = Path(kind), str(folder)  # people write the verb first as often as the folder
     decision = decide_study(folder, Choice(kind, target, value, reason, author), key=key, head=head)
-    print(decision.line().decode(), end="")
+    line = decision.line().decode()
+    told = f"decision {decision.seq} by {decision.author}: {decision.kind.value} {decision.target}".rstrip()
+    print(line if as_json else told, end="" if as_json else "\n")
     return DONE
 
 
 @app.command
-def verify(folder: Folder) -> int:
+def verify(folder: Folder, *, as_json: Json = False) -> int:
     """Check results against their manifest, and inputs and decisions against what the run saw.
 
     $ exvivo verify my-study
@@ -233,6 +245,9 @@ def verify(folder: Folder) -> int:
     from exvivo.pipeline import verify_study
 
     messages = verify_study(folder)
+    if as_json:
+        print(json.dumps({"verified": not messages, "differences": messages}, indent=1))
+        return AT_FAULT if messages else DONE
     for message in messages:
         _say(f"error: {message}")
     print("verified: results, inputs and decisions are those of the manifest" if not messages else f"{len(messages)} differences")
@@ -263,6 +278,7 @@ def calibrate(
     map_file: Annotated[Path | None, Parameter(name="--map")] = None,
     vendor_settings: Annotated[bool, Parameter(negative="")] = False,
     compare: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Json = False,
 ) -> int:
     """Turn one plate-reader export into concentrations.
 
@@ -281,13 +297,19 @@ def calibrate(
     """
     from exvivo.pipeline import calibrate_export
 
-    for path in calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare):
-        print(path)
-    return DONE
+    written = calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare)
+    return _print_files(written, as_json=as_json)
 
 
 @app.command
-def gate(files: Annotated[list[Path], Parameter(help="FCS files.")], *, gates: Path, out: Path, membership: Path | None = None) -> int:
+def gate(
+    files: Annotated[list[Path], Parameter(help="FCS files.")],
+    *,
+    gates: Path,
+    out: Path,
+    membership: Path | None = None,
+    as_json: Json = False,
+) -> int:
     """Gate FCS files with a Gating-ML file.
 
     $ exvivo gate tube1.fcs tube2.fcs --gates gates.xml --out populations
@@ -303,8 +325,35 @@ def gate(files: Annotated[list[Path], Parameter(help="FCS files.")], *, gates: P
     """
     from exvivo.pipeline import gate_files
 
-    for path in gate_files(files, gates, out, membership):
-        print(path)
+    return _print_files(gate_files(files, gates, out, membership), as_json=as_json)
+
+
+@app.command
+def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = False) -> int:
+    """Describe an FCS file: events, channels, what is odd about it.
+
+    $ exvivo fcs tube.fcs --json
+    """
+    from exvivo.pipeline import describe_fcs
+
+    described = describe_fcs(file)
+    if as_json:
+        print(json.dumps(described, indent=1))
+        return DONE
+    for index, dataset in enumerate(described["datasets"]):
+        print(f"{file.name}, {described['version']}, data set {index + 1}: {dataset['events']} events")
+        for channel in dataset["channels"]:
+            print(f"  {channel['name']:16} {channel['marker']:16} range {channel['range']:g}")
+        for issue in dataset["issues"]:
+            print(f"  odd: {issue}")
+    return DONE
+
+
+def _print_files(paths: Sequence[Path], *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"files": [str(path) for path in paths]}, indent=1))
+    else:
+        print("\n".join(map(str, paths)))
     return DONE
 
 

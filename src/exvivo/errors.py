@@ -13,7 +13,11 @@ from Python stay ``TypeError`` and ``ValueError``.
 """
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+
+_ON_A_LINE = re.compile(r"(.+?, line )(\d+)(: .+)", re.DOTALL)
+_LINES_SHOWN = 6
 
 
 class ExvivoError(Exception):
@@ -39,7 +43,22 @@ class ProtocolError(ExvivoError):
 
 
 class InputError(ExvivoError):
-    """One raw file cannot be understood."""
+    """Raw files cannot be understood; a fault that stands on many lines of a file is one message that names the lines."""
+
+    def __init__(self, messages: str | Iterable[str]) -> None:
+        super().__init__(_join_lines((messages,) if isinstance(messages, str) else messages))
+
+
+def _join_lines(messages: Iterable[str]) -> Iterator[str]:
+    """Messages in order; those that differ in the line number only become the first of them."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for message in messages:
+        match = _ON_A_LINE.fullmatch(message)
+        head, line, text = match.groups() if match else ("", "", message)
+        lines.setdefault((head, text), []).append(line)
+    for (head, text), numbers in lines.items():
+        shown = ", ".join(numbers[:_LINES_SHOWN]) + (f" and {len(numbers) - _LINES_SHOWN} more" if len(numbers) > _LINES_SHOWN else "")
+        yield f"{head.removesuffix('line ') + 'lines ' if head and len(numbers) > 1 else head}{shown}{text}"
 
 
 class DesignError(ExvivoError):
@@ -59,7 +78,7 @@ def fault(where: str, found: str, expected: str = "", action: str = "") -> str:
     "ccl18.txt, line 14: well 'C13' is outside a 96-well plate. Expected A1 to H12. Export again as 96 wells."
     """
     sentences = [found, f"Expected {expected}" if expected else "", action]
-    return f"{where}: " + " ".join(f"{text.rstrip('.')}." for text in sentences if text)
+    return f"{where}: " + " ".join(text if text.endswith("?") else f"{text.rstrip('.')}." for text in sentences if text)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> str:

@@ -9,16 +9,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
-from exvivo.engine import Memo, Progress, Work
+from exvivo.engine import Memo, Progress, Silence, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
-from exvivo.gate.files import gate_paths
+from exvivo.gate.files import describe_paths, gate_paths
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
@@ -27,6 +28,7 @@ from exvivo.read.gates import read_gates
 from exvivo.read.single import read_export
 from exvivo.report import write_report
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
+from exvivo.simulate import SIZES as EVENTS_OF
 from exvivo.simulate import simulate_study
 from exvivo.store import (
     MEMO,
@@ -36,6 +38,7 @@ from exvivo.store import (
     append_decision,
     building_results,
     check_key,
+    find_same_results,
     installed_versions,
     load_decisions,
     load_manifest,
@@ -57,6 +60,7 @@ from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
 TRUTH = "truth"
+RUN_LOG = "run.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,10 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     if decisions.post_hoc():
         before = compute_run(folder, protocol, decisions.without_post_hoc(), work, clock)
         run = replace(run, without_post_hoc=before.effects.effects)
+    if not any(work.computed.values()) and (manifest := find_same_results(folder, run)) is not None:
+        return Finished(run, manifest, dict(work.computed), dict(work.reused))
     with building_results(folder) as building:
+        write_files(building, {RUN_LOG: compose_log(run, work)})
         write_tables(run, building)
         save_run(run, building)
         clock.lap("tables")
@@ -149,14 +156,16 @@ def check_study(folder: Path, work: Work | None = None) -> Examined:
     return examine(folder, protocol, decisions, work or Work(), Clock())
 
 
-def report_study(folder: Path, progress: Progress) -> Manifest:
+def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
     """Write the report again from the stored run; no raw file is opened."""
     run = load_run(folder)
+    log = (folder / RESULTS / RUN_LOG).read_bytes()
     clock = Clock()
     with building_results(folder) as building:
+        write_files(building, {RUN_LOG: log})
         write_tables(run, building)
         save_run(run, building)
-        _write_report(run, building, progress)
+        _write_report(run, building, progress or Silence())
         clock.lap("report")
         return seal(building, run, clock.laps)
 
@@ -263,7 +272,7 @@ def simulate_files(folder: Path, work: Work, *, seed: int, donors: str | None, s
     if (folder / protocol.files.specimens).exists() and not (folder / TRUTH).is_dir():
         told = f"the folder holds {protocol.files.specimens} and no '{TRUTH}': its data were not simulated"
         raise DesignError(fault(str(folder), told, action="Choose an empty folder"))
-    simulate_study(folder, protocol, work, donors=count_donors(protocol, donors, size), seed=seed)
+    simulate_study(folder, protocol, work, donors=count_donors(protocol, donors, size), seed=seed, events=EVENTS_OF[size])
     return sum(path.is_file() for path in folder.rglob("*"))
 
 
@@ -324,10 +333,49 @@ def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path |
     DesignError : the gates name channels or matrices that a file lacks
     """
     gated = gate_paths(files, read_gates(gates), members=membership is not None)
-    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame)})
+    findings = tabulate_findings(gated.found)
+    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
     if membership is not None:
         written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
     return written
+
+
+def describe_fcs(path: Path) -> dict[str, Any]:
+    """What an FCS file says of itself: version, data sets, their channels and what was odd.
+
+    Raises
+    ------
+    InputError : the file is missing or cannot be read
+    """
+    ((_, datasets),) = describe_paths([path])
+    listed = [
+        {
+            "events": record.n_events,
+            "channels": [
+                {"name": c.name, "marker": c.marker, "range": c.range, "voltage": c.voltage, "bits": c.bits} for c in record.channels
+            ],
+            "issues": list(record.issues),
+        }
+        for record in datasets
+    ]
+    return {"version": datasets[0].version, "datasets": listed}
+
+
+def compose_log(run: Run, work: Work) -> bytes:
+    """Log of a run: codes and counts, never a cell's value and never a time."""
+    lines = [
+        f"study {run.protocol.file.study.id} protocol {run.protocol.sha256} decisions {len(run.decisions.records)} {run.decisions.head}"
+    ]
+    lines += [f"package {name} {found}" for name, found in installed_versions().items()]
+    lines += [f"read {len(run.inputs.files.frame)} files {run.inputs.specimens.height} specimens {run.inputs.events.height} data-sets"]
+    lines += [f"loop {label!r} items {work.computed[label] + work.reused[label]}" for label in sorted(work.computed | work.reused)]
+    tables = (run.calibration.concentrations, run.gating.expressions, run.outcomes, run.effects.effects, run.effects.supplementary)
+    for table in tables:
+        counts = sorted(table.frame["status"].value_counts().iter_rows())
+        lines += [f"table {table.kind.name} status {status} rows {count}" for status, count in counts]
+    found = run.findings.frame.group_by("severity", "code").len().sort("severity", "code")
+    lines += [f"finding {severity} {code} {count}" for severity, code, count in found.iter_rows()]
+    return ("\n".join(lines) + "\n").encode()
 
 
 class Clock:

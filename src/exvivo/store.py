@@ -36,7 +36,7 @@ from exvivo.study.tables import FORMAT_VERSION, Table, TableKind
 RESULTS = "results"
 MEMO = "memo"
 MANIFEST = "manifest.json"
-PACKAGES = ("exvivo", "numpy", "scipy", "polars", "numba", "pydantic", "altair", "vl-convert-python")
+PACKAGES = ("exvivo", "numpy", "scipy", "polars", "pydantic", "python-calamine", "lxml", "vl-convert-python")
 
 _RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
     ("inputs", "files", kinds.FILES),
@@ -168,6 +168,20 @@ def verify_outputs(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Files of the results that are missing or were changed, one message each."""
     for name, digest in manifest.outputs.items():
         yield from _verify_file(folder / RESULTS / name, f"{RESULTS}/{name}", digest)
+
+
+def find_same_results(folder: Path, run: Run) -> Manifest | None:
+    """Manifest of whole, untouched results that came from the same protocol, decisions, inputs and versions; None otherwise."""
+    if not (folder / RESULTS / MANIFEST).is_file():
+        return None
+    manifest = load_manifest(folder)
+    same = (
+        manifest.protocol_sha256 == run.protocol.sha256
+        and manifest.decisions_head == run.decisions.head
+        and manifest.inputs == dict(run.inputs.files.frame.select("path", "sha256").iter_rows())
+        and manifest.versions == installed_versions()
+    )
+    return manifest if same and not any(verify_outputs(folder, manifest)) else None
 
 
 def verify_inputs(folder: Path, manifest: Manifest) -> Iterator[str]:

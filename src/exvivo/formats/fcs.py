@@ -193,7 +193,7 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: _
 def _parse_header(raw: bytes, notes: _Notes) -> tuple[str, _Segment, _Segment]:
     version = raw[:6].decode("latin-1")
     if version not in _VERSIONS:
-        notes.fault(f"the file begins with {raw[:6]!r}", "one of " + ", ".join(_VERSIONS), "Check that this is an FCS file")
+        notes.fault(f"the file begins with {raw[:6]!r}" if raw else "the file is empty", f"one of {', '.join(_VERSIONS)}", "Check the file")
         notes.stop()
     fields = [raw[10 + 8 * i : 18 + 8 * i].decode("latin-1").strip("\0 ") for i in range(4)]
     if not all(field == "" or field.isdecimal() for field in fields) or len(raw) < _HEADER_BYTES:

@@ -104,6 +104,8 @@ def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     if missing:
         expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit"
         raise InputError([fault(where, f"column '{name}' is missing", expected) for name in missing])
+    if not table.rows:
+        raise InputError(fault(where, "there is no well below the column names", "one row for each well", "Write the map again"))
     entries = []
     for line, row in zip(table.lines, table.rows, strict=True):
         texts = {name: cell.strip() for name, cell in zip(names, row, strict=True)}

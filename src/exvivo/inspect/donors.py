@@ -26,7 +26,13 @@ def _check_persons(inputs: Inputs, design: Design) -> Iterator[Finding]:
         row, population = clinic.get(donor), design.experiments[experiment].population
         if row is None:
             continue  # read reports donors without a clinical row
-        if row["population"] is not None and row["population"] != population:
+        if row["population"] is None:
+            evidence, suggestion = (
+                f"the clinic gives none, experiment {experiment} takes cells of {population}",
+                "Complete the clinical table",
+            )
+            yield Finding(FindingCode.POPULATION_MISMATCH, Severity.WARNING, donor, evidence, suggestion, donors=(donor,))
+        elif row["population"] != population:
             evidence = f"the clinic says {row['population']}, experiment {experiment} takes cells of {population}"
             suggestion = "Correct the donor of the specimens or the population in the clinical table"
             yield Finding(FindingCode.POPULATION_MISMATCH, Severity.ERROR, donor, evidence, suggestion, donors=(donor,))

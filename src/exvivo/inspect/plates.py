@@ -17,6 +17,7 @@ from exvivo.study.statuses import Severity, WellStatus
 from exvivo.study.tables import Table
 
 MIN_LEVELS = 5
+PARAMETERS = ("a", "b", "c", "d")
 MIN_CV = 0.03
 EXCHANGE_GAIN = 6.0
 """An exchange must cut the residual sum of squares by this factor to be called out."""
@@ -42,11 +43,21 @@ class _Series:
     analyte: str
     nominal: np.ndarray
     signal: np.ndarray
+    fitted: np.ndarray
 
     @property
     def levels(self) -> list[float]:
         """Non-zero nominal concentrations, descending."""
         return sorted({float(x) for x in self.nominal if x > 0}, reverse=True)
+
+    @property
+    def scatter(self) -> float:
+        """Relative residual SD of the curve as it was fitted; infinite when there is none."""
+        known = np.isfinite(self.fitted) & (self.fitted > 0)
+        if known.sum() <= len(PARAMETERS):
+            return math.inf
+        relative = self.signal[known] / self.fitted[known] - 1.0
+        return math.sqrt(float(np.sum(relative**2)) / (int(known.sum()) - len(PARAMETERS)))
 
     @property
     def inversion(self) -> float:
@@ -76,23 +87,22 @@ def _series(calibration: Calibration) -> Iterator[_Series]:
     )
     used = frame.filter(entered).with_columns(pl.col("nominal").fill_null(0.0))
     for (plate, analyte), part in used.group_by(["plate", "analyte"], maintain_order=True):
-        series = _Series(str(plate), str(analyte), part["nominal"].to_numpy(), part["signal"].to_numpy())
+        series = _Series(str(plate), str(analyte), part["nominal"].to_numpy(), part["signal"].to_numpy(), part["fitted"].to_numpy())
         if len(series.levels) >= MIN_LEVELS:
             yield series
 
 
 def _exchanged_standards(calibration: Calibration) -> Iterator[Finding]:
     """Two standards whose labels fit the curve far better when exchanged."""
-    all_series = list(_series(calibration))
-    labelled = fit_curves([s.exchanged(math.nan, math.nan) for s in all_series], Weighting.RECIPROCAL_SQUARED)
-    for series, curve in zip(all_series, labelled, strict=True):
-        scatter = math.sqrt(curve.rss / max(curve.df, 1))
+    for series in _series(calibration):
         inverted = series.inversion > INVERSION_ERRORS
-        if scatter <= EXCHANGE_CV and not inverted:
+        if series.scatter <= EXCHANGE_CV and not inverted:
             continue
         pairs = list(itertools.combinations(series.levels, 2))
-        candidates = fit_curves([series.exchanged(a, b) for a, b in pairs], Weighting.RECIPROCAL_SQUARED)
-        (first, second), best = min(zip(pairs, candidates, strict=True), key=lambda item: item[1].rss)
+        candidates = [series.exchanged(math.nan, math.nan), *(series.exchanged(a, b) for a, b in pairs)]
+        curve, *exchanged = fit_curves(candidates, Weighting.RECIPROCAL_SQUARED)
+        scatter = math.sqrt(curve.rss / max(curve.df, 1))
+        (first, second), best = min(zip(pairs, exchanged, strict=True), key=lambda item: item[1].rss)
         if curve.rss > (INVERSION_GAIN if inverted else EXCHANGE_GAIN) * best.rss:
             after = math.sqrt(best.rss / max(best.df, 1))
             evidence = (

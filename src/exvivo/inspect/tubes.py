@@ -15,12 +15,22 @@ YIELD_RATIO = 2.0
 
 def inspect_tubes(inputs: Inputs, gating: Gating, panels: Panels) -> Iterator[Finding]:
     """Findings on cytometry tubes."""
+    yield from note_issues(inputs)
     if panels.rules is None:
         return
     yield from _check_compensation(inputs, panels)
     yield from _check_channels(inputs, panels)
     yield from _check_voltages(inputs, gating)
     yield from _check_yields(gating)
+
+
+def note_issues(inputs: Inputs) -> Iterator[Finding]:
+    """What was odd but readable in FCS files."""
+    for row in inputs.events.frame.iter_rows(named=True):
+        issues = json.loads(row["issues"]) if row["issues"] else []
+        if issues:
+            suggestion = "Nothing was changed; look at the file if its numbers surprise you"
+            yield Finding(FindingCode.FILE_ODD, Severity.NOTE, row["file"], "; ".join(issues), suggestion)
 
 
 def _check_compensation(inputs: Inputs, panels: Panels) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from exvivo.errors import InputError, fault
 from exvivo.read.blinding import code_levels
 from exvivo.read.clinical import read_clinical
 from exvivo.read.events import read_events
-from exvivo.read.linking import link_donors, link_plates, link_spellings, link_tubes
-from exvivo.read.platemaps import read_layout
+from exvivo.read.linking import Linked, link_study
+from exvivo.read.platemaps import check_maps, read_layout
 from exvivo.read.plates import PlateTables, read_plates
 from exvivo.read.sources import check_sources, list_sources
 from exvivo.read.tables import read_quantified, read_specimens, read_tube_sheet
@@ -50,21 +50,19 @@ def read_inputs(folder: Path, files: Files, design: Design, decisions: Decisions
             fault(files.specimens, "the list of specimens is absent", "one row for each tube", "Write it, or correct files.specimens")
         )
     specimens = gather(lambda: read_specimens(folder, sources.one("specimens"), design, decisions))
-    tubes = gather(lambda: read_tube_sheet(folder, sources.one("tube_sheet"), design, decisions))
+    tubes = gather(lambda: read_tube_sheet(folder, sources, files.tubes, design, decisions))
     clinical = gather(lambda: read_clinical(folder, sources, design, decisions))
     quantified = gather(lambda: read_quantified(folder, sources.of("quantified"), design, decisions))
     plates: PlateTables | None = gather(lambda: read_plates(folder, sources.of("export"), work))
+    if plates is None:
+        gather(lambda: check_maps(folder, sources.of("map")))
     layout = gather(lambda: read_layout(folder, sources.of("map"), plates, design, decisions)) if plates is not None else None
     if faults or specimens is None or tubes is None or clinical is None or quantified is None or plates is None or layout is None:
         raise InputError(faults)
     events, event_findings = read_events(folder, files, work)
     found = (*check_sources(sources), *specimens[1], *layout[1], *clinical[1], *quantified[1], *event_findings)
-    links = (
-        *link_plates(layout[0], specimens[0], design),
-        *link_tubes(tubes, specimens[0], [source.path for source in sources.of("fcs")], design),
-        *link_donors(specimens[0], quantified[0], clinical[0], design),
-        *link_spellings(specimens[0], clinical[0]),
-    )
+    linked = Linked(specimens[0], layout[0], plates.readings, tubes, clinical[0], quantified[0])
+    links = link_study(linked, [source.path for source in sources.of("fcs")], design)
     blinded = design.blinding is not None and not decisions.unblinded
     return Inputs(
         folder=folder,

@@ -56,6 +56,8 @@ def read_clinical(folder: Path, sources: Sources, design: Design, decisions: Dec
         )
     export = _read_export(folder, sources, source.path, clinical)
     _check_columns(export, clinical, source.path)
+    if not export.rows:
+        raise InputError(fault(source.path, "there is no row below the column names", "one row for each person", "Export it again"))
     donors = decisions.corrections(TargetKind.DONOR)
     findings: list[Finding] = []
     if export.dropped:

@@ -46,10 +46,10 @@ def read_events(folder: Path, files: Files, work: Work) -> tuple[Table, tuple[Fi
         path for path in home.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
     items = [EventsFile(str(path), path.relative_to(folder).as_posix(), _digest(path)) for path in paths]
-    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=1)
+    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=2)
     rows = [row for parcel in parcels for row in parcel.facts["rows"]]
     return EVENTS.from_rows(rows), tuple(
-        Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, item.file, parcel.facts["problem"], "export the file again from the cytometer")
+        Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, item.file, parcel.facts["problem"], "Export the file again from the cytometer")
         for item, parcel in zip(items, parcels, strict=True)
         if parcel.facts["problem"]
     )
@@ -60,7 +60,7 @@ def describe_file(item: EventsFile) -> Parcel:
     try:
         records = fcs.parse(Path(item.path))
     except (InputError, OSError) as problem:
-        return Parcel({}, {"rows": [], "problem": str(problem)})
+        return Parcel({}, {"rows": [], "problem": str(problem).removeprefix(f"{Path(item.path).name}: ")})
     return Parcel({}, {"rows": [_row(item, record) for record in records], "problem": ""})
 
 

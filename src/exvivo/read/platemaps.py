@@ -5,6 +5,7 @@ unique in the export, else the position; a map that mixes both, or names a plate
 not have, is refused with both lists. Where map and embedded layout disagree the map wins, and says so.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from exvivo.study.tables import LAYOUT, Table
 from exvivo.study.units import AS_GIVEN, conversion_factor, parse_unit
 
 _SHOWN = 5
+_UNIT_STEP = math.log(9.9)
+"""Nominal concentrations further apart than this are in another unit, not another choice of top standard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,29 @@ def read_layout(
     resolved = [_resolve(one, design, faults) for one in placed]
     if faults:
         raise InputError(faults)
-    findings += _unit_findings(resolved, design)
+    findings += [*_unit_findings(resolved, design), *_protocol_findings(resolved, design)]
     names = decisions.corrections(TargetKind.SPECIMEN)
     order = {plate.key: at for at, plate in enumerate(tables.plates)}
     resolved.sort(key=lambda one: order[one.plate.key])
     rows = [_row(one, well, names) for one in resolved for well in sorted(one.wells, key=lambda well: well_position(well.well))]
     return LAYOUT.from_rows(rows), tuple(findings)
+
+
+def check_maps(folder: Path, sources: Sequence[Source]) -> None:
+    """Read all maps for their own faults, when the exports that they belong to cannot be read.
+
+    Raises
+    ------
+    InputError : faults of all maps together
+    """
+    faults: list[str] = []
+    for source in sources:
+        try:
+            maps.parse(read_bytes(folder, source), source.path)
+        except InputError as error:
+            faults += error.messages
+    if faults:
+        raise InputError(faults)
 
 
 def _place(found: Sequence[PlateMap], plates: Sequence[ExportPlate], where: str) -> list[_Placed]:
@@ -205,6 +225,31 @@ def _unit_findings(placed: Sequence[_Placed], design: Design) -> Iterator[Findin
             readouts = tuple(analyte for analyte, units in wrong.items() if units)
             suggestion = "State one unit in the map's unit column"
             yield Finding(FindingCode.UNIT_MISMATCH, Severity.ERROR, one.plate.key, "; ".join(told), suggestion, readouts)
+
+
+def _protocol_findings(placed: Sequence[_Placed], design: Design) -> Iterator[Finding]:
+    """What the protocol says otherwise: the top standard by ten-fold or more (a unit), or no unit at all."""
+    elisas = {name: readout for name, readout in design.readouts.items() if isinstance(readout, ElisaReadout)}
+    only = next(iter(elisas)) if len(elisas) == 1 else ""
+    for one in placed:
+        for analyte in dict.fromkeys(well.analyte or only for well in one.wells):
+            readout = elisas.get(analyte)
+            if readout is not None:
+                own = [well for well in one.wells if (well.analyte or only) == analyte]
+                yield from _against_protocol(one.plate.key, analyte, readout, own)
+
+
+def _against_protocol(plate: str, analyte: str, readout: ElisaReadout, wells: Sequence[WellLayout]) -> Iterator[Finding]:
+    nominal = [well for well in wells if well.role is WellRole.STANDARD and well.concentration]
+    units = sorted({well.unit for well in nominal if well.unit})
+    tops = [(well.concentration or 0.0) * factor for well in nominal if (factor := _factor(well.unit, readout.unit)) is not None]
+    if tops and abs(math.log(max(tops) / readout.standards.top)) > _UNIT_STEP:
+        evidence = f"the top standard of {analyte} is {max(tops):g} {readout.unit}, the protocol has {readout.standards.top:g}"
+        suggestion = "Correct the map's unit or concentrations, or the protocol's standards"
+        yield Finding(FindingCode.UNIT_MISMATCH, Severity.ERROR, plate, evidence, suggestion, (analyte,))
+    if units == [AS_GIVEN] and readout.unit != AS_GIVEN:
+        evidence = f"the map states no unit for {analyte}: its concentrations stay as given, the protocol has {readout.unit}"
+        yield Finding(FindingCode.UNIT_MISMATCH, Severity.WARNING, plate, evidence, "Add a unit column to the map", (analyte,))
 
 
 def _row(placed: _Placed, well: WellLayout, names: Mapping[str, str]) -> dict[str, object]:

@@ -1,13 +1,15 @@
 """The lab's own tables: specimens.csv, tubes.csv and tables of values that are already quantified.
 
 Every cell is read under the protocol's names; faults of a file are told together. A level of a
-factor is taken as it stands, an empty one is the factor's reference level.
+factor is taken as it stands; an empty one is the reference level where nothing else can be meant,
+and a fault where the conditions of the experiment differ in it.
 """
 
 import datetime as dt
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +17,10 @@ import polars as pl
 
 from exvivo.errors import InputError, fault, unknown
 from exvivo.formats.delimited import DelimitedTable, decide_decimal, parse_number, parse_table
-from exvivo.read.sources import Source, read_bytes
+from exvivo.read.sources import Source, Sources, read_bytes
 from exvivo.study.decisions import Decisions, TargetKind
 from exvivo.study.findings import Finding, FindingCode
-from exvivo.study.model import QuantifiedTable, TableReadout
+from exvivo.study.model import Experiment, FlowReadout, QuantifiedTable, TableReadout
 from exvivo.study.protocol import Design
 from exvivo.study.statuses import Reason, Severity, SpecimenStatus, TubeKind
 from exvivo.study.tables import QUANTIFIED, SPECIMENS, TUBE_SHEET, Table, TableKind
@@ -26,7 +28,10 @@ from exvivo.study.tables import QUANTIFIED, SPECIMENS, TUBE_SHEET, Table, TableK
 MATRICES = ("medium", "cells", "cell_free_medium")
 STATES = ("ok", "lost", "failed", "contaminated")
 _NEEDED = ("specimen", "experiment", "donor", "matrix", "state")
-_NUMBERS = ("volume_ml", "viable_cells", "viability_pct")
+NO_LEVEL = "none"
+"""A reference level that means absence: an empty cell says the same."""
+_NUMBERS = {"volume_ml": math.inf, "viable_cells": math.inf, "viability_pct": 100.0}
+"""Columns of numbers from 0 up, with the largest that can be."""
 _LIMIT = re.compile(r"([<>])\s*(\S.*)")
 
 
@@ -43,6 +48,11 @@ class _Reader:
         missing = [name for name in columns if name not in self.table.header]
         if missing:
             raise InputError([fault(self.where, unknown("column", name, self.table.header)) for name in missing])
+
+    def need_rows(self) -> None:
+        """Refuse now if there is nothing but column names."""
+        if not self.table.rows:
+            raise InputError(fault(self.where, "there is no row below the column names", "at least one row", "Export the table again"))
 
     def rows(self) -> Iterator[tuple[str, dict[str, str]]]:
         """Place and cells of each row."""
@@ -67,6 +77,13 @@ class _Reader:
             self.faults.append(fault(place, f"{name} '{text}' is no number", f"a number with '{mark}' as decimal mark, or an empty cell"))
             return None
 
+    def check_range(self, name: str, values: Sequence[float | None], top: float) -> None:
+        """Numbers below 0 or above ``top`` become faults."""
+        for value, line in zip(values, self.table.lines, strict=True):
+            if value is not None and not 0 <= value <= top:
+                expected = f"0 to {top:g}" if math.isfinite(top) else "0 or more"
+                self.faults.append(fault(f"{self.where}, line {line}", f"{name} {value:g} cannot be", expected, "Correct the cell"))
+
     def one_of(self, place: str, name: str, cell: str, known: Sequence[str]) -> str | None:
         """A cell that must be one of some names."""
         if cell not in known:
@@ -80,6 +97,12 @@ class _Reader:
             raise InputError(self.faults)
 
 
+def _varying(design: Design, experiments: Iterable[Experiment]) -> set[str]:
+    """Factors whose levels differ between conditions of these experiments: there, an empty cell says nothing."""
+    conditions = [{f: c.get(f, spec.reference) for f, spec in design.factors.items()} for e in experiments for c in e.conditions]
+    return {factor for factor in design.factors if len({condition[factor] for condition in conditions}) > 1}
+
+
 def read_specimens(folder: Path, source: Source | None, design: Design, decisions: Decisions) -> tuple[Table, tuple[Finding, ...]]:
     """SPECIMENS with one column per factor.
 
@@ -90,8 +113,11 @@ def read_specimens(folder: Path, source: Source | None, design: Design, decision
     if source is None:
         return _build(SPECIMENS, [], design), ()
     reader = _Reader(parse_table(read_bytes(folder, source), source.path), source.path)
-    reader.need(_NEEDED)
+    reader.need((*_NEEDED, *sorted(_varying(design, design.experiments.values()))))
+    reader.need_rows()
     numbers = {name: reader.numbers(name) for name in _NUMBERS}
+    for name, top in _NUMBERS.items():
+        reader.check_range(name, numbers[name], top)
     renamed, donors = decisions.corrections(TargetKind.SPECIMEN), decisions.corrections(TargetKind.DONOR)
     first: dict[str, str] = {}
     rows: list[dict[str, object]] = []
@@ -113,14 +139,18 @@ def read_specimens(folder: Path, source: Source | None, design: Design, decision
 
 def _check_specimen(reader: _Reader, place: str, cells: Mapping[str, str], design: Design) -> None:
     """Names of one row of specimens.csv."""
+    cultured = [design.experiments[cells["experiment"]]] if cells["experiment"] in design.experiments else []
+    varying = _varying(design, cultured) if cells["matrix"] != "cell_free_medium" else set()
     reader.one_of(place, "experiment", cells["experiment"], list(design.experiments))
     reader.one_of(place, "matrix", cells["matrix"], MATRICES)
     reader.one_of(place, "state", cells["state"], STATES)
     for factor, spec in design.factors.items():
         if cells.get(factor):
             reader.one_of(place, f"level of {factor}", cells[factor], spec.levels)
+        elif spec.reference != NO_LEVEL and factor in varying:
+            reader.faults.append(fault(place, f"no level of {factor}", f"one of {', '.join(spec.levels)}", "Write what the culture had"))
     if not cells["donor"] and cells["matrix"] in {"medium", "cells"}:
-        reader.faults.append(fault(place, f"specimen '{cells['specimen']}' has no donor", "a donor; only cell-free medium has none"))
+        reader.faults.append(fault(place, f"a tube of {cells['matrix']} has no donor", "a donor; only cell-free medium has none"))
     date = cells.get("collected_on", "")
     if date and not _is_iso(date):
         reader.faults.append(fault(place, f"collected_on '{date}'", "an ISO date such as 2026-03-09"))
@@ -153,15 +183,22 @@ def _build(kind: TableKind, rows: Sequence[Mapping[str, object]], design: Design
     return kind.build(pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema, orient="row"))
 
 
-def read_tube_sheet(folder: Path, source: Source | None, design: Design, decisions: Decisions) -> Table:
-    """TUBE_SHEET; markers under the readouts' names where they are known.
+def read_tube_sheet(folder: Path, sources: Sources, where: str, design: Design, decisions: Decisions) -> Table:
+    """TUBE_SHEET; markers under the readouts' names where they are known. ``where`` is the name that the sheet should have.
 
     Raises
     ------
-    InputError : all at once: unknown kinds of tube, a file twice, a row without file
+    InputError : all at once: unknown kinds of tube, a file twice, a row without file; or FCS files and no list of them
     """
-    if source is None:
-        return TUBE_SHEET.empty()
+    source = sources.one("tube_sheet")
+    table = TUBE_SHEET.empty() if source is None else _read_tubes(folder, source, design, decisions)
+    if not table.height and sources.of("fcs") and any(isinstance(readout, FlowReadout) for readout in design.readouts.values()):
+        told = f"no tube is listed, and there are {len(sources.of('fcs'))} FCS files"
+        raise InputError(fault(where, told, "one row for each FCS file", "Write the sheet, or correct files.tubes"))
+    return table
+
+
+def _read_tubes(folder: Path, source: Source, design: Design, decisions: Decisions) -> Table:
     reader = _Reader(parse_table(read_bytes(folder, source), source.path), source.path)
     reader.need(("file", "specimen", "tube"))
     renamed = decisions.corrections(TargetKind.SPECIMEN)
@@ -231,6 +268,7 @@ def _read_one(reader: _Reader, name: str, table: QuantifiedTable, design: Design
     keys = [table.readout_column, *filter(None, [table.donor_column, table.serum_donor_column])]
     values = list(table.condition_columns) if table.layout == "wide" else [table.value_column or "value", *table.factor_columns.values()]
     reader.need([*keys, *values, *filter(None, [table.control_column])])
+    reader.need_rows()
     rows: list[dict[str, object]] = []
     unlinked: dict[str, int] = {}
     order: dict[str, int] = {}

@@ -22,6 +22,7 @@ from exvivo.report.sections import (
     list_exclusions,
     list_findings,
     list_inputs,
+    list_methods,
     list_smallest_p,
     list_states,
     list_supplementary,
@@ -33,7 +34,6 @@ from exvivo.report.sections import (
 from exvivo.report.wording import Wording
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
-from exvivo.study.tables import Table
 
 SECTIONS = (
     "registered", "estimand", "assumed", "figures", "subgroups", "supplementary", "curves", "gating", "verdicts", "findings",
@@ -41,14 +41,6 @@ SECTIONS = (
 )  # fmt: skip
 FOLD_ABOVE = 12
 """Tables with more rows are folded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extras:
-    """What a report prints beside the run: versions by package, and the effects without decisions made after unblinding."""
-
-    versions: Mapping[str, str]
-    without_post_hoc: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +52,7 @@ class Page:
     states: tuple[State, ...]
     estimates: tuple[EstimateGroup, ...]
     without_post_hoc: tuple[EstimateGroup, ...]
+    how: Grid
     study: Grid
     estimands: Grid
     intercurrent: tuple[str, ...]
@@ -78,9 +71,9 @@ class Page:
     drawings: Mapping[str, tuple[Drawing, ...]]
 
 
-def compose_document(run: Run, words: Wording, extras: Extras, progress: Progress) -> str:
+def compose_document(run: Run, words: Wording, versions: Mapping[str, str], progress: Progress) -> str:
     """The report as HTML."""
-    page = _compose_page(run, words, extras, progress)
+    page = _compose_page(run, words, versions, progress)
     environment = Environment(
         loader=PackageLoader("exvivo.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -104,14 +97,15 @@ def _arms(protocol: Protocol) -> str:
     return f"{labels.get(contrast.level, contrast.level)} / {labels.get(contrast.versus, contrast.versus)}"
 
 
-def _compose_page(run: Run, words: Wording, extras: Extras, progress: Progress) -> Page:
-    later = extras.without_post_hoc.rows() if extras.without_post_hoc is not None else []
+def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progress: Progress) -> Page:
+    later = run.without_post_hoc.rows()
     return Page(
         protocol=run.protocol,
         headline=state_headline(run, words),
         states=list_states(run, words),
         estimates=list_estimates(run.effects.effects.rows(), run.protocol, words),
         without_post_hoc=list_estimates(later, run.protocol, words) if later else (),
+        how=list_methods(run, words),
         study=list_study(run.protocol, words),
         estimands=list_estimands(run.protocol, words),
         intercurrent=tell_intercurrent(run.protocol, words),
@@ -125,7 +119,7 @@ def _compose_page(run: Run, words: Wording, extras: Extras, progress: Progress) 
         exclusions=list_exclusions(run, words),
         decisions=list_decisions(run, words),
         methods=tell_methods(run, words),
-        versions=list_versions(extras.versions, words),
+        versions=list_versions(versions, words),
         inputs=list_inputs(run, words),
         drawings=render_drawings(tuple(plan_drawings(run, words)), progress),
     )

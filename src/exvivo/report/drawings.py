@@ -108,10 +108,14 @@ def _plan_curves(run: Run) -> Iterator[Planned]:
 
 def _plan_sheets(run: Run) -> Iterator[Planned]:
     shares = _median_shares(run)
-    sketches = run.gating.sketches.frame
-    for k, donor in enumerate(sketches["donor"].unique().sort().to_list()):
-        figure = draw_sheet(sketches.filter(pl.col("donor") == donor).to_dicts(), shares.get(donor, {}))
-        yield Planned("sheets", f"sheet-{k}", str(donor), figure)
+    rules = run.protocol.panels.rules
+    order = {gate.name: i for i, gate in enumerate(rules.gates)} if rules else {}
+    by_donor: dict[str, list[dict[str, object]]] = {}
+    for row in run.gating.sketches.rows():
+        by_donor.setdefault(str(row["donor"]), []).append(row)
+    for k, (donor, sketches) in enumerate(sorted(by_donor.items())):
+        parents_first = sorted(sketches, key=lambda row: order.get(str(row["gate"]), len(order)))
+        yield Planned("sheets", f"sheet-{k}", donor, draw_sheet(parents_first, shares.get(donor, {})))
 
 
 def _median_shares(run: Run) -> dict[str, dict[str, float]]:

@@ -93,6 +93,24 @@ def _print_estimate(number: int, row: Row, protocol: Protocol, words: Wording) -
     )
 
 
+def list_methods(run: Run, words: Wording) -> Grid:
+    """How each registered estimate was made: method, degrees of freedom, details."""
+    rows = tuple(
+        GridRow(
+            (
+                str(number),
+                str(row["outcome"]),
+                readout_label(row, run.protocol),
+                words.name("method", str(row["method"]) if row["method"] else None),
+                print_number(real(row["df"])),
+                words.detail(str(row["detail"])) if row["detail"] else "",
+            )
+        )
+        for number, row in enumerate(run.effects.effects.rows(), start=1)
+    )
+    return Grid(heads(words, "number", "outcome", "readout", "method", "df", "detail"), rows, frozenset({0, 4}))
+
+
 def readout_label(row: Row, protocol: Protocol) -> str:
     """Label of a row's readout, with the modifier in the registry's words."""
     label = protocol.analysis.readouts[str(row["readout"])].label
@@ -255,7 +273,10 @@ def list_supplementary(run: Run, words: Wording) -> Grid:
 
 def _print_supplementary(row: Row, protocol: Protocol, words: Wording) -> GridRow:
     detail = words.detail(str(row["detail"])) if row["detail"] else ""
-    told = " ".join(part for part in (tell_status({**row, "detail": None}, words), detail) if part)
+    told = tell_status({**row, "detail": None}, words)
+    if row["status"] == EffectStatus.BOUND_ONLY:
+        told = words.say("words", "bound_only")
+    told = " ".join(part for part in (told, detail) if part)
     cells = (
         str(row["outcome"]),
         readout_label(row, protocol),

@@ -50,29 +50,27 @@ class Wording:
         except json.JSONDecodeError:
             return detail
         if not isinstance(values, dict):
-            return print_detail(values)
-        labels = self.sections["detail"]
-        return "; ".join(
-            f"{labels.get(key, key.replace('_', ' ').replace('-', ' '))}: {print_detail(value)}" for key, value in values.items()
-        )
+            return self._value(values)
+        return "; ".join(f"{self._label(key)}: {self._value(value)}" for key, value in values.items())
+
+    def _label(self, key: str) -> str:
+        return self.sections["detail"].get(key, key.replace("_", " "))
+
+    def _value(self, value: object) -> str:
+        if isinstance(value, Mapping):
+            return ", ".join(f"{self._label(str(key))} {self._value(item)}" for key, item in value.items())
+        if isinstance(value, list):
+            return ", ".join(self._value(item) for item in value)
+        if value is None:
+            return self.say("words", "missing")
+        if isinstance(value, bool):
+            return self.say("words", "yes" if value else "no")
+        if isinstance(value, float):
+            return print_number(value)
+        return self.sections["detail"].get(str(value), str(value))
 
 
 def load_wording(language: str = "en") -> Wording:
     """Texts of a language that ships with exvivo."""
     source = files("exvivo").joinpath("text", f"{language}.toml")
     return Wording(tomllib.loads(source.read_text(encoding="utf-8")))
-
-
-def print_detail(value: object) -> str:
-    """One JSON value as words.
-
-    >>> print_detail({"n": 3, "by": ["a", "b"]})
-    'n 3, by a, b'
-    """
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {print_detail(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(print_detail(item) for item in value)
-    if isinstance(value, float):
-        return print_number(value)
-    return "missing" if value is None else str(value)

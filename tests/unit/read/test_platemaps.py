@@ -62,7 +62,9 @@ def test_units_that_cannot_be_brought_together_are_an_error_of_their_readout(stu
     (found,) = study.findings(FindingCode.UNIT_MISMATCH)
     assert (found.place, found.severity, found.readouts) == ("ccl18:1", Severity.ERROR, ("CCL18",))
     study.write("plates/maps/ccl18.csv", study.map.replace("pg/mL", ""))
-    assert not study.findings(FindingCode.UNIT_MISMATCH)
+    (found,) = study.findings(FindingCode.UNIT_MISMATCH)
+    assert found.severity is Severity.WARNING
+    assert "as given" in found.evidence
     assert study.read().layout.frame["unit"].to_list() == ["as given", None, None, None]
     study.write("plates/maps/ccl18.csv", study.map.replace("pg/mL", "microg/ml"))
     assert study.read().layout.frame["unit"][0] == "ug/mL"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         ("M2,K2", "M1,K2", "line 3: specimen 'M1' stands twice, first at specimens.csv, line 2"),
         ("M2,K2", ",K2", "line 3: a row without specimen"),
         ("M2,K2,1,A,D-1", "M2,K2,1,Z,D-1", "line 3: unknown experiment 'Z'. Known: A"),
-        ("M2,K2,1,A,D-1", "M2,K2,1,A,", "line 3: specimen 'M2' has no donor"),
+        ("M2,K2,1,A,D-1", "M2,K2,1,A,", "line 3: a tube of medium has no donor"),
         (
             "ruxolitinib",
             "ruxolitinb",
@@ -57,9 +57,14 @@ def test_a_missing_factor_is_its_reference_level_and_noted(study: "Folder") -> N
     assert found.place == "specimens.csv stimulus"
 
 
-def test_an_empty_level_is_the_reference_level(study: "Folder") -> None:
+def test_an_empty_level_is_refused_where_the_conditions_differ_in_it(study: "Folder") -> None:
     study.write("specimens.csv", study.specimens.replace(",vehicle,none,cells", ",,none,cells"))
-    assert study.read().specimens.frame["drug"].to_list() == ["vehicle", "ruxolitinib", "vehicle"]
+    assert "no level of drug. Expected one of vehicle, ruxolitinib." in study.refusal()
+
+
+def test_an_empty_level_is_none_where_the_reference_is_none(study: "Folder") -> None:
+    study.write("specimens.csv", study.specimens.replace(",vehicle,none,cells", ",vehicle,,cells"))
+    assert study.read().specimens.frame["serum"].to_list() == ["none"] * 3
 
 
 def test_a_semicolon_list_with_decimal_commas_is_the_same_list(study: "Folder") -> None:

@@ -467,17 +467,19 @@ def run(protocol: Protocol) -> Run:
             "detail": '{"lloq": 9.4}',
         },
     ]
+    calibration, gating, outcomes = make_calibration(rng), make_gating(rng), make_outcomes(rng)
+    effects = make_effects(protocol, rng)
     return Run(
         protocol,
         make_decisions(),
         make_inputs(),
-        make_calibration(rng),
-        make_gating(rng),
-        make_outcomes(rng),
+        calibration,
+        gating,
+        outcomes,
         rows_of(FINDINGS, findings),
-        make_effects(protocol, rng),
+        effects,
         rows_of(EXCLUSIONS, exclusions),
-        EFFECTS.empty(),
+        effects.effects,
     )
 
 
@@ -492,4 +494,5 @@ def blinded_run(run: Run) -> Run:
         decisions=Decisions(run.decisions.records[:1], run.decisions.head),
         outcomes=OUTCOMES.build(run.outcomes.frame.with_columns(coded)),
         effects=Effects(rows_of(EFFECTS, rows), SUPPLEMENTARY.empty()),
+        without_post_hoc=EFFECTS.empty(),
     )

@@ -48,7 +48,7 @@ def read(text: str) -> Loads:
 @pytest.fixture(scope="module")
 def html(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("results")
-    write_report(run, folder, versions={"exvivo": "0.1.0"}, without_post_hoc=run.effects.effects)
+    write_report(run, folder, versions={"exvivo": "0.1.0"})
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -110,7 +110,7 @@ def test_a_blinded_report_shows_no_number_of_an_effect(blinded_run: Run, blinded
 
 
 def test_the_same_run_gives_the_same_report(run: Run, html: str, tmp_path: Path) -> None:
-    write_report(run, tmp_path, versions={"exvivo": "0.1.0"}, without_post_hoc=run.effects.effects)
+    write_report(run, tmp_path, versions={"exvivo": "0.1.0"})
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exvivo.report.axes import linear_domain, log_domain, log_ticks
 from exvivo.report.curvefigures import band_at, draw_curves, value_at
 from exvivo.report.figures import WIDEST_FOLD, ForestRow, Tile, cut_intervals, draw_forest, draw_pairs, draw_verdicts
-from exvivo.report.gatefigures import compose_density, draw_sheet
+from exvivo.report.gatefigures import clip_polygon, compose_density, crop_density, draw_sheet
 from exvivo.report.pairs import collect_pairs
 from exvivo.report.theme import Spec, compose_spec, render_svg
 from exvivo.study.run import Run
@@ -170,3 +170,28 @@ def test_a_density_is_one_small_image_with_rows_from_below() -> None:
     assert image.getpixel((63, 63)) == (8, 51, 112)
     assert image.getpixel((0, 0)) == (255, 255, 255)
     assert len(url) < 2000
+
+
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=3, max_size=8))
+def test_a_clipped_gate_lies_inside_its_box(vertices: list[tuple[float, float]]) -> None:
+    for x, y in clip_polygon(vertices, ((-1.0, 1.0), (0.0, 2.0))):
+        assert -1.0 - 1e-9 <= x <= 1.0 + 1e-9
+        assert -1e-9 <= y <= 2.0 + 1e-9
+
+
+def test_a_gate_inside_its_box_stays_as_it_is() -> None:
+    triangle = [(0.1, 0.2), (0.5, 0.3), (0.2, 0.9)]
+    assert clip_polygon(triangle, ((0.0, 1.0), (0.0, 1.0))) == triangle
+
+
+def test_a_density_is_cropped_to_its_events_and_keeps_their_place() -> None:
+    counts = np.zeros((64, 64))
+    counts[40:44, 50:54] = 100.0
+    cropped, ((x_low, x_high), (y_low, y_high)) = crop_density(counts, ((0.0, 64.0), (0.0, 64.0)))
+    assert cropped.sum() == counts.sum()
+    assert x_low <= 50
+    assert x_high >= 54
+    assert y_low <= 40
+    assert y_high >= 44
+    assert x_high - x_low < 30
+    assert cropped.shape == (y_high - y_low, x_high - x_low)

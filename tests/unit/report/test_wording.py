@@ -61,8 +61,11 @@ def test_sentences_end_with_a_full_stop(section: str) -> None:
 
 
 def test_details_are_told_in_words() -> None:
+    words = load_wording()
+    assert words.detail('{"decision": 3, "rules": ["a", "b"], "share": 0.34567}') == "decision: 3; rules not met: a, b; share: 0.346"
     assert (
-        load_wording().detail('{"decision": 3, "rules": ["a", "b"], "share": 0.34567}') == "decision: 3; rules not met: a, b; share: 0.346"
+        words.detail('{"exact": true, "variances": {"serum_donor": 0.25}}')
+        == "all changes of sign tried: yes; variances: serum donor 0.250"
     )
-    assert load_wording().detail(None) == ""
-    assert load_wording().detail("not json") == "not json"
+    assert words.detail(None) == ""
+    assert words.detail("not json") == "not json"
