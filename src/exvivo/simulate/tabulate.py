@@ -167,7 +167,7 @@ def _net_of(total: _Measured, blank: _Measured, subtract: npt.NDArray[np.bool_])
     amount, most = np.exp(total.log_value), np.exp(np.where(np.isnan(blank.log_value), blank.upper, blank.log_value))
     least = np.where(np.isnan(blank.log_value), 0.0, most)
     middle = (least + most) / 2
-    se, blank_se = np.nan_to_num(total.se), np.nan_to_num(blank.se)
+    se, blank_se = np.nan_to_num(total.se), np.where(np.isnan(blank.log_value), 1 / np.sqrt(3), blank.se)
     known = ~np.isnan(total.log_value)
     wide = subtract & known & (most - least > 2 * 1.96 * se * amount)
     net = amount - middle
