@@ -138,7 +138,7 @@ def check(folder: Folder, *, as_json: Json = False) -> int:
     else:
         _print_findings(seen.findings)
         print(_counted(seen))
-    return AT_FAULT if any(row["severity"] == "error" and not row["answer"] for row in seen.findings.rows()) else DONE
+    return _exit_code(seen.findings)
 
 
 @app.command
@@ -210,7 +210,7 @@ def decide(  # noqa: PLR0913  one option per field of a decision
 ) -> int:
     """Append a decision to the study's record: who, when, why.
 
-    $ exvivo decide my-study exclude well:ccl18_1:1/C5 --reason "bubble seen before reading"
+    $ exvivo decide my-study exclude well:ccl18:1/C5 --reason "bubble seen before reading"
 
     Parameters
     ----------
@@ -298,7 +298,9 @@ def calibrate(
     from exvivo.pipeline import calibrate_export
 
     written = calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare)
-    return _print_files(written, as_json=as_json)
+    _print_findings(written.findings)
+    _print_files(written.files, as_json=as_json)
+    return _exit_code(written.findings)
 
 
 @app.command
@@ -325,7 +327,9 @@ def gate(
     """
     from exvivo.pipeline import gate_files
 
-    return _print_files(gate_files(files, gates, out, membership), as_json=as_json)
+    written = gate_files(files, gates, out, membership)
+    _print_findings(written.findings)
+    return _print_files(written.files, as_json=as_json)
 
 
 @app.command
@@ -368,13 +372,19 @@ def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int
             "seconds": finished.manifest.seconds,
         }
         print(json.dumps(record, indent=1))
-        return DONE
+        return _exit_code(run_.findings)
     _print_findings(run_.findings)
     _print_effects(run_)
     if not any(finished.computed.values()):
         _say("nothing had changed: nothing was recomputed")
     print(folder / "results" / "report.html")
-    return DONE
+    if _exit_code(run_.findings) != DONE:
+        _say("Errors above block the outcomes they touch. Mend the files, or answer with 'exvivo decide FOLDER answer CODE@PLACE'.")
+    return _exit_code(run_.findings)
+
+
+def _exit_code(findings: "Table") -> int:
+    return AT_FAULT if any(row["severity"] == "error" and not row["answer"] for row in findings.rows()) else DONE
 
 
 def _print_findings(findings: "Table") -> None:
@@ -385,6 +395,9 @@ def _print_findings(findings: "Table") -> None:
 
 
 def _print_effects(run_: "Run") -> None:
+    if run_.inputs.blinded:
+        print(f"{run_.effects.effects.height} registered estimates, blinded until 'exvivo decide FOLDER unblind'")
+        return
     for row in run_.effects.effects.rows():
         name = " x ".join(str(part) for part in (row["readout"], row["modifier"]) if part)
         if row["estimate"] is not None:
@@ -403,7 +416,7 @@ def _counted(seen: "Examined") -> str:
     counts = {s: sum(row["severity"] == s for row in seen.findings.rows()) for s in ("error", "warning", "note")}
     donors = seen.outcomes.frame["donor"].drop_nulls().n_unique()
     measured = f"{seen.calibration.curves.height} curves, {seen.inputs.events.height} FCS data sets"
-    found = f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes"
+    found = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items())
     return f"{donors} donors, {seen.inputs.specimens.height} specimens, {measured}; {found}"
 
 

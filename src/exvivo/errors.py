@@ -81,12 +81,13 @@ def fault(where: str, found: str, expected: str = "", action: str = "") -> str:
     return f"{where}: " + " ".join(text if text.endswith("?") else f"{text.rstrip('.')}." for text in sentences if text)
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> str:
-    """Message for a name that does not exist, with the nearest one that does.
+def unknown(kind: str, name: object, known: Iterable[str], *, shown: int = 40) -> str:
+    """Message for a name that does not exist, with the nearest one that does; of many known names only the first are shown.
 
     >>> unknown("analyte", "CCL81", ["CCL18", "IL6"])
     "unknown analyte 'CCL81'. Known: CCL18, IL6. Did you mean 'CCL18'?"
     """
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 1)
-    return f"unknown {kind} '{name}'. Known: {', '.join(names) or 'none'}." + (f" Did you mean '{near[0]}'?" if near else "")
+    listed = ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+    return f"unknown {kind} '{name}'. Known: {listed or 'none'}." + (f" Did you mean '{near[0]}'?" if near else "")

@@ -297,7 +297,15 @@ def count_donors(protocol: Protocol, donors: str | None, size: str) -> dict[str,
     return dict(zip(populations, map(int, numbers), strict=True))
 
 
-def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_settings: bool = False, compare: bool = False) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Files that a command outside a study wrote, and what looked wrong."""
+
+    files: list[Path]
+    findings: Table
+
+
+def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_settings: bool = False, compare: bool = False) -> Written:
     """Concentrations of one reader export, written as tables into a folder.
 
     Parameters
@@ -315,16 +323,16 @@ def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_s
     single = read_export(export, map_file, Work())
     curve = CurveRules(weighting="none", subtract_blank=True) if vendor_settings else CurveRules()
     calibration = calibrate_plates(single.inputs, Assays(AssayRules(curve=curve), single.readouts), Decisions(), Work())
-    findings = tabulate_findings([*single.inputs.found, *inspect_plates(calibration, OUTCOMES.empty())])
+    findings = tabulate_findings([*single.inputs.found, *inspect_plates(calibration, OUTCOMES.empty(), single.readouts)])
     frames = [single.inputs.readings, calibration.wells, calibration.curves, calibration.verdicts, calibration.concentrations, findings]
     files = {f"{table.kind.name}.csv": compose_csv(table.frame) for table in frames}
     files["curves.json"] = compose_curves(calibration.curves)
     if compare:
-        files["comparison.csv"] = compose_csv(compare_with_vendor(single.inputs.vendor, calibration.wells))
-    return write_files(out, files)
+        files["comparison.csv"] = compose_csv(compare_with_vendor(single.inputs.vendor, calibration.wells, calibration.curves))
+    return Written(write_files(out, files), findings)
 
 
-def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None) -> list[Path]:
+def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None) -> Written:
     """Populations of FCS files under a Gating-ML file, written as populations.csv into a folder.
 
     Raises
@@ -337,7 +345,7 @@ def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path |
     written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
     if membership is not None:
         written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
-    return written
+    return Written(written, findings)
 
 
 def describe_fcs(path: Path) -> dict[str, Any]:

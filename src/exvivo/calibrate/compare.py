@@ -5,7 +5,7 @@ import polars as pl
 from exvivo.study.tables import Table
 
 
-def compare_with_vendor(vendor: Table, wells: Table) -> pl.DataFrame:
+def compare_with_vendor(vendor: Table, wells: Table, curves: Table) -> pl.DataFrame:
     """One row per well for which the export holds a concentration or says why it has none.
 
     Returns
@@ -14,8 +14,19 @@ def compare_with_vendor(vendor: Table, wells: Table) -> pl.DataFrame:
         both concentrations in the specimen, dilution applied
     """
     theirs = vendor.frame.select("plate", "well", pl.col("concentration").alias("at_plate"), pl.col("status").alias("status_vendor"))
-    own = [pl.col("concentration").alias("ours"), pl.col("status").alias("status_ours")]
-    ours = wells.frame.select("plate", "well", "specimen", "analyte", "dilution", *own)
+    at_plate = pl.col("concentration") / pl.col("dilution").fill_null(1.0)
+    range_status = (
+        pl.when(pl.col("status") != "ok").then(pl.col("status"))
+        .when(at_plate.is_null() | (at_plate < pl.col("lloq"))).then(pl.lit("below_lloq"))
+        .when(at_plate > pl.col("uloq")).then(pl.lit("above_uloq"))
+        .otherwise(pl.lit("quantified"))
+    )  # fmt: skip
+    limits = curves.frame.select("plate", "analyte", "lloq", "uloq")
+    ours = (
+        wells.frame.join(limits, on=["plate", "analyte"], how="left", maintain_order="left")
+        .with_columns(ours="concentration", status_ours=range_status)
+        .select("plate", "well", "specimen", "analyte", "dilution", "ours", "status_ours")
+    )
     joined = theirs.join(ours, on=["plate", "well"], how="left", maintain_order="left").with_columns(
         vendor=pl.col("at_plate") * pl.col("dilution").fill_null(1.0)
     )

@@ -1,7 +1,8 @@
 """What looks wrong with persons: criteria that fail or cannot be told, populations that disagree, serum blanks, decisions about nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from exvivo.errors import unknown
 from exvivo.study.decisions import DecisionKind, Decisions, TargetKind
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import Criterion
@@ -78,6 +79,22 @@ def _check_decisions(inputs: Inputs, decisions: Decisions) -> Iterator[Finding]:
     for decision in decisions.active:
         kind, _, name = decision.target.partition(":")
         if decision.kind == DecisionKind.EXCLUDE and kind in list(TargetKind) and name not in known[TargetKind(kind)]:
-            evidence = f"decision {decision.seq} excludes {kind} '{name}', which no file holds"
+            evidence = f"decision {decision.seq}: {unknown(kind, name, sorted(known[TargetKind(kind)]), shown=8)}"
             suggestion = "Revert the decision and exclude the right one"
             yield Finding(FindingCode.DECISION_WITHOUT_TARGET, Severity.WARNING, decision.target, evidence, suggestion)
+
+
+def inspect_answers(found: Sequence[Finding], decisions: Decisions) -> list[Finding]:
+    """Answers to findings that nobody made."""
+    names = sorted(f"{finding.code}@{finding.place}" for finding in found)
+    return [
+        Finding(
+            FindingCode.DECISION_WITHOUT_TARGET,
+            Severity.WARNING,
+            target,
+            f"decision {decision.seq}: {unknown('finding', target, names, shown=8)}",
+            "Revert the decision and answer the right finding, or leave it: what it answered is gone",
+        )
+        for target, decision in decisions.answers().items()
+        if target not in names
+    ]

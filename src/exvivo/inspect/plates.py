@@ -12,6 +12,7 @@ import polars as pl
 from exvivo.numerics.curves import Weighting, fit_curves
 from exvivo.numerics.least_squares import Standards
 from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.model import ElisaReadout
 from exvivo.study.run import Calibration
 from exvivo.study.statuses import Severity, WellStatus
 from exvivo.study.tables import Table
@@ -19,6 +20,7 @@ from exvivo.study.tables import Table
 MIN_LEVELS = 5
 PARAMETERS = ("a", "b", "c", "d")
 MIN_CV = 0.03
+TOP_TOLERANCE = 0.05
 EXCHANGE_GAIN = 6.0
 """An exchange must cut the residual sum of squares by this factor to be called out."""
 EXCHANGE_CV = 0.06
@@ -28,8 +30,9 @@ INVERSION_ERRORS, INVERSION_GAIN = 3.0, 2.0
 standard errors is enough, with a smaller gain."""
 
 
-def inspect_plates(calibration: Calibration, outcomes: Table) -> Iterator[Finding]:
-    """Findings on plates."""
+def inspect_plates(calibration: Calibration, outcomes: Table, readouts: Mapping[str, ElisaReadout]) -> Iterator[Finding]:
+    """Findings on plates; ``readouts`` are what the protocol says of the analytes."""
+    yield from _other_standards(calibration, readouts)
     yield from _exchanged_standards(calibration)
     yield from _refused_plates(calibration)
     yield from _split_pairs(outcomes)
@@ -111,6 +114,18 @@ def _exchanged_standards(calibration: Calibration) -> Iterator[Finding]:
             )
             suggestion = "Look at the pipetting record; correct the plate map or exclude the two standards"
             yield Finding(FindingCode.STANDARDS_EXCHANGED, Severity.ERROR, series.plate, evidence, suggestion, (series.analyte,))
+
+
+def _other_standards(calibration: Calibration, readouts: Mapping[str, ElisaReadout]) -> Iterator[Finding]:
+    """Standard series whose top is not the protocol's: a slip of unit, another kit, or a wrong map."""
+    frame = calibration.wells.frame.filter(pl.col("role") == "standard", pl.col("nominal") > 0)
+    tops = frame.group_by("plate", "analyte", maintain_order=True).agg(pl.col("nominal").max(), pl.col("unit").first())
+    for plate, analyte, top, unit in tops.iter_rows():
+        promised = readouts[analyte].standards.top if analyte in readouts else top
+        if abs(top / promised - 1.0) > TOP_TOLERANCE:
+            evidence = f"the top standard of {analyte} is {top:g} {unit or ''}, the protocol says {promised:g} {readouts[analyte].unit}"
+            suggestion = "Check the units of the map and of the readout, and which kit was used"
+            yield Finding(FindingCode.UNIT_MISMATCH, Severity.WARNING, plate, evidence, suggestion, (analyte,))
 
 
 def _refused_plates(calibration: Calibration) -> Iterator[Finding]:

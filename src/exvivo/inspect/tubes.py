@@ -36,16 +36,21 @@ def note_issues(inputs: Inputs) -> Iterator[Finding]:
 def _check_compensation(inputs: Inputs, panels: Panels) -> Iterator[Finding]:
     if panels.rules is None or panels.rules.compensation != "FCS":
         return
-    for row in inputs.events.frame.iter_rows(named=True):
-        spillover = json.loads(row["spillover"]) if row["spillover"] else None
-        if not spillover:
-            evidence = "the file holds no spillover matrix, while the panel compensates with the file's own"
-            suggestion = "Export the file with its compensation, or set panel.compensation"
-            yield Finding(FindingCode.COMPENSATION_MISSING, Severity.ERROR, row["file"], evidence, suggestion, tuple(panels.readouts))
-        elif _is_identity(spillover):
-            evidence = "the spillover matrix is the identity: nothing would be compensated"
-            suggestion = "Check whether the file was compensated before export"
-            yield Finding(FindingCode.COMPENSATION_MISSING, Severity.WARNING, row["file"], evidence, suggestion, tuple(panels.readouts))
+    matrices = {
+        row["file"]: json.loads(row["spillover"]) if row["spillover"] else None for row in inputs.events.frame.iter_rows(named=True)
+    }
+    markers = tuple(panels.readouts)
+    for file in (file for file, matrix in matrices.items() if not matrix):
+        evidence = "the file holds no spillover matrix, while the panel compensates with the file's own"
+        suggestion = "Export the file with its compensation, or set panel.compensation"
+        yield Finding(FindingCode.COMPENSATION_MISSING, Severity.ERROR, file, evidence, suggestion, markers)
+    plain = sorted(file for file, matrix in matrices.items() if matrix and _is_identity(matrix))
+    if plain:
+        evidence = (
+            f"the spillover matrix is the identity in {len(plain)} of {len(matrices)} files, such as {plain[0]}: nothing is compensated"
+        )
+        suggestion = "Check whether the files were compensated before export"
+        yield Finding(FindingCode.COMPENSATION_MISSING, Severity.WARNING, "cytometry", evidence, suggestion, markers)
 
 
 def _is_identity(spillover: Mapping[str, object]) -> bool:

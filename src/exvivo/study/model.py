@@ -202,7 +202,7 @@ class AssayRules(Block):
     backfit_tolerance_pct: float = Field(20.0, gt=0, description="recovery of standards inside the range")
     backfit_tolerance_at_limits_pct: float = Field(25.0, gt=0, description="recovery of standards at the limits")
     backfit_pass_fraction: float = Field(0.75, gt=0, le=1, description="share of standard levels that must pass")
-    min_levels: int = Field(6, ge=4, description="non-zero standard levels that must pass")
+    min_levels: int = Field(5, ge=4, description="non-zero standard levels that must pass")
     qc_tolerance_pct: float = Field(20.0, gt=0, description="recovery of QC wells")
     qc_pass_fraction: float = Field(0.66, gt=0, le=1, description="share of QC wells that must pass")
     replicate_cv_pct: float = Field(25.0, gt=0, description="CV of replicate wells' signal that is called out")

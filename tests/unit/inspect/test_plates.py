@@ -6,9 +6,11 @@ import pytest
 from exvivo.inspect.plates import inspect_plates
 from exvivo.numerics.logistic import value
 from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.model import ElisaReadout, Standards
 from exvivo.study.run import Calibration, SharedError
 from exvivo.study.tables import CONCENTRATIONS, CURVES, OUTCOMES, SHARED_ERROR, VERDICTS, WELLS
 
+READOUT = ElisaReadout(kind="elisa", label="CCL18", unit="pg/mL", standards=Standards(top=500, points=7, factor=2))
 LEVELS = [500.0 / 2**k for k in range(7)]
 
 
@@ -39,7 +41,7 @@ def findings(rows: list[dict[str, object]]) -> list[Finding]:
     calibration = Calibration(
         WELLS.from_rows(rows), CURVES.empty(), VERDICTS.empty(), CONCENTRATIONS.empty(), SharedError(SHARED_ERROR.empty())
     )
-    return list(inspect_plates(calibration, OUTCOMES.empty()))
+    return list(inspect_plates(calibration, OUTCOMES.empty(), {"CCL18": READOUT}))
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 1), (2, 3), (1, 4), (5, 6)])
@@ -54,3 +56,10 @@ def test_exchanged_standards_are_named_and_the_sound_twin_is_not(first: int, sec
 def test_sound_plates_raise_no_alarm() -> None:
     rows = [row for seed in range(60) for row in standards(f"p:{seed}", LEVELS, seed, noise=0.08)]
     assert findings(rows) == []
+
+
+def test_a_slip_of_unit_shows_in_the_top_standard() -> None:
+    rows = standards("p:1", LEVELS, 1) + [{**row, "nominal": float(str(row["nominal"])) * 1000} for row in standards("p:2", LEVELS, 2)]
+    found = findings(rows)
+    assert [(f.code, f.place) for f in found] == [(FindingCode.UNIT_MISMATCH, "p:2")]
+    assert "500000" in found[0].evidence
