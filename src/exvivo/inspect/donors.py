@@ -1,6 +1,6 @@
 """What looks wrong with persons: criteria that fail or cannot be told, populations that disagree, serum blanks, decisions about nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from exvivo.study.decisions import DecisionKind, Decisions, TargetKind
 from exvivo.study.findings import Finding, FindingCode
@@ -64,6 +64,23 @@ def _check_blanks(outcomes: Table) -> Iterator[Finding]:
         evidence = f"serum was present at collection, but no cell-free blank was measured for {', '.join(sorted(readouts))}"
         suggestion = "Measure a cell-free blank of the same serum and run"
         yield Finding(FindingCode.BLANK_MISSING, Severity.WARNING, serum_donor, evidence, suggestion, tuple(sorted(readouts)))
+
+
+def answers_to_nothing(found: Iterable[Finding], decisions: Decisions) -> list[Finding]:
+    """Answers whose finding does not stand: a typing error, or data that were mended since."""
+    standing = {f"{finding.code}@{finding.place}" for finding in found}
+    suggestion = "Nothing to do if the data were mended; else answer the finding as 'exvivo check' prints it"
+    return [
+        Finding(
+            FindingCode.DECISION_WITHOUT_TARGET,
+            Severity.NOTE,
+            target,
+            f"decision {decision.seq} answers a finding that does not stand",
+            suggestion,
+        )
+        for target, decision in decisions.answers().items()
+        if target not in standing
+    ]
 
 
 def _check_decisions(inputs: Inputs, decisions: Decisions) -> Iterator[Finding]:
