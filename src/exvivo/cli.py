@@ -11,11 +11,13 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from exvivo.errors import ExvivoError, fault
 
@@ -34,7 +36,9 @@ app = App(
 )
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
-Workers = Annotated[int, Parameter(name="--workers", help="Processes to work in; 1 works in this one.")]
+Workers = Annotated[
+    int, Parameter(name="--workers", validator=Number(gte=0), help="Processes to work in; 1 works in this one, 0 takes one per processor.")
+]
 Folder = Annotated[Path, Parameter(help="Study folder.")]
 NewFolder = Annotated[Path, Parameter(help="New folder.")]
 Target = Annotated[
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {error}")
         _say("Try 'exvivo --help'.")
         return WRONG_CALL
-    except OSError as error:
+    except (OSError, BrokenExecutor) as error:
         return _report_refusal(error)
     except KeyboardInterrupt:
         _say("stopped; results of the last whole run are untouched")
@@ -67,11 +71,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else DONE
 
 
-def _report_refusal(error: OSError) -> int:
-    """A file or a disk that the system refuses is no bug; anything else that it says is."""
+def _report_refusal(error: OSError | BrokenExecutor) -> int:
+    """A file, a disk or a process that the system refuses is no bug; anything else that it says is."""
+    if isinstance(error, BrokenExecutor):
+        _say("error: a worker process ended before its work was done, most often for want of memory. Try again with --workers 1.")
+        return AT_FAULT
     if error.filename is None and error.errno != errno.ENOSPC:
         return _report_crash()
-    action = "Close the file in other programs; check rights and free space"
+    at_path = isinstance(error, FileNotFoundError | FileExistsError | IsADirectoryError | NotADirectoryError)
+    action = "Check the path" if at_path else "Close the file in other programs; check rights and free space"
     _say("error: " + fault(str(error.filename or "disk"), error.strerror or str(error), action=action))
     return AT_FAULT
 
@@ -376,7 +384,7 @@ def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int
     _print_findings(run_.findings)
     _print_effects(run_)
     if not any(finished.computed.values()):
-        _say("nothing had changed: nothing was recomputed")
+        _say("nothing was recomputed: everything was known from an earlier run")
     print(folder / "results" / "report.html")
     if _exit_code(run_.findings) != DONE:
         _say("Errors above block the outcomes they touch. Mend the files, or answer with 'exvivo decide FOLDER answer CODE@PLACE'.")

@@ -38,6 +38,7 @@ from exvivo.store import (
     append_decision,
     building_results,
     check_key,
+    check_record,
     find_same_results,
     installed_versions,
     load_decisions,
@@ -88,6 +89,7 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     """
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
+    check_record(folder, protocol, decisions)
     work = _prepare(work, folder, protocol, remember=remember)
     clock = Clock()
     run = compute_run(folder, protocol, decisions, work, clock)
@@ -153,6 +155,7 @@ def check_study(folder: Path, work: Work | None = None) -> Examined:
     """
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
+    check_record(folder, protocol, decisions)
     return examine(folder, protocol, decisions, work or Work(), Clock())
 
 
@@ -242,12 +245,18 @@ def _question(choice: Choice, decisions: Decisions) -> Iterator[str]:
     prefix, _, name = choice.target.partition(":")
     if choice.kind in {"exclude", "include", "correct-id"} and (prefix not in list(TargetKind) or not name):
         yield fault(choice.kind, f"target '{choice.target}' is not kind:name", f"one of {', '.join(TargetKind)}, such as donor:SSC-001")
+    if choice.kind == "correct-id" and prefix in list(TargetKind) and prefix not in {TargetKind.SPECIMEN, TargetKind.DONOR}:
+        yield fault(choice.kind, f"a {prefix} has no id to correct", "specimen:NAME or donor:NAME")
     if choice.kind == "correct-id" and not choice.value:
         yield fault(choice.kind, "the correct name is missing", "--value NAME")
     if choice.kind == "answer" and "@" not in choice.target:
         yield fault(choice.kind, f"target '{choice.target}' is not a finding", "CODE@PLACE as 'exvivo check' prints them")
-    if choice.kind == "revert" and choice.target not in {str(d.seq) for d in decisions.records}:
-        yield fault(choice.kind, f"there is no decision '{choice.target}'", f"a number from 1 to {len(decisions.records)}")
+    if choice.kind == "revert":
+        target = next((d for d in decisions.records if str(d.seq) == choice.target), None)
+        if target is None:
+            yield fault(choice.kind, f"there is no decision '{choice.target}'", f"a number from 1 to {len(decisions.records)}")
+        elif target.kind == DecisionKind.UNBLIND:
+            yield fault(choice.kind, "what was unblinded has been seen", "another decision", "Leave it in the record")
 
 
 def demo_study(folder: Path, work: Work, *, seed: int, size: str) -> Finished:

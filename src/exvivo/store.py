@@ -161,7 +161,11 @@ def load_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         told = "there are no whole results" if not (folder / RESULTS).exists() else "the results have no manifest.json: they are not whole"
         raise DesignError(fault(str(folder), told, action="Run the study with 'exvivo run'"))
-    return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        told = "the manifest cannot be read: it was changed, or another version of exvivo wrote it"
+        raise DesignError(fault(str(path), told, action="Move the results away and run the study again with 'exvivo run'")) from error
 
 
 def verify_outputs(folder: Path, manifest: Manifest) -> Iterator[str]:
@@ -199,6 +203,9 @@ def _verify_file(path: Path, name: str, digest: str) -> Iterator[str]:
 
 def verify_record(protocol: Protocol, decisions: Decisions, manifest: Manifest) -> Iterator[str]:
     """Whether the protocol and the decision record are those that the run saw; a cut tail is named."""
+    if decisions.torn:
+        told = f"the last {len(decisions.torn)} bytes have no line end: a decision was not written to its end"
+        yield fault(protocol.files.decisions, told, action="Take the decision again; 'exvivo decide' sets the rest aside")
     if protocol.sha256 != manifest.protocol_sha256:
         yield fault("study.yaml", "the protocol was changed after the run", action="Run the study again")
     count = len(decisions.records)
@@ -209,6 +216,23 @@ def verify_record(protocol: Protocol, decisions: Decisions, manifest: Manifest) 
         yield fault(protocol.files.decisions, "the record was rewritten after the run", action="Restore the file from a copy")
     elif count > manifest.decisions_count:
         yield fault(protocol.files.decisions, f"{count - manifest.decisions_count} decisions came after the run", action="Run again")
+
+
+def check_record(folder: Path, protocol: Protocol, decisions: Decisions) -> None:
+    """Refuse a decision record that is not the last run's, or that record with more at its end.
+
+    Raises
+    ------
+    DesignError : the record was cut or rewritten since
+    """
+    path = folder / RESULTS / MANIFEST
+    if not path.is_file():
+        return
+    manifest = load_manifest(folder)
+    if len(decisions.records) < manifest.decisions_count or decisions.head_at(manifest.decisions_count) != manifest.decisions_head:
+        told = f"the record was cut or rewritten: it is not the one of the last run, which saw {manifest.decisions_count} decisions"
+        action = f"Restore the file from a copy; to begin again without it, move '{RESULTS}' away"
+        raise DesignError(fault(protocol.files.decisions, told, action=action))
 
 
 def check_key(protocol: Protocol, decisions: Decisions, key: Path | None) -> list[str]:

@@ -4,7 +4,7 @@ Nothing is corrected and nothing here looks at the direction of an effect. A fin
 ``error`` blocks the outcomes that it touches until a decision answers it.
 """
 
-from exvivo.inspect.donors import inspect_answers, inspect_donors
+from exvivo.inspect.donors import answers_to_nothing, inspect_donors
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.inspect.touch import touched_outcomes
@@ -32,5 +32,5 @@ def inspect_study(
         *inspect_tubes(inputs, gating, protocol.panels),
         *inspect_donors(inputs, outcomes, protocol.design, decisions),
     ]
-    found += inspect_answers(found, decisions)
+    found += answers_to_nothing(found, decisions)
     return tabulate_findings(found, lambda finding: touched_outcomes(finding, outcomes, protocol.analysis), decisions.answers())

@@ -1,6 +1,6 @@
 """What looks wrong with persons: criteria that fail or cannot be told, populations that disagree, serum blanks, decisions about nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from exvivo.errors import unknown
 from exvivo.study.decisions import DecisionKind, Decisions, TargetKind
@@ -67,6 +67,23 @@ def _check_blanks(outcomes: Table) -> Iterator[Finding]:
         yield Finding(FindingCode.BLANK_MISSING, Severity.WARNING, serum_donor, evidence, suggestion, tuple(sorted(readouts)))
 
 
+def answers_to_nothing(found: Iterable[Finding], decisions: Decisions) -> list[Finding]:
+    """Answers whose finding does not stand: a typing error, or data that were mended since."""
+    standing = {f"{finding.code}@{finding.place}" for finding in found}
+    suggestion = "Nothing to do if the data were mended; else answer the finding as 'exvivo check' prints it"
+    return [
+        Finding(
+            FindingCode.DECISION_WITHOUT_TARGET,
+            Severity.NOTE,
+            target,
+            f"decision {decision.seq} answers a finding that does not stand",
+            suggestion,
+        )
+        for target, decision in decisions.answers().items()
+        if target not in standing
+    ]
+
+
 def _check_decisions(inputs: Inputs, decisions: Decisions) -> Iterator[Finding]:
     """Exclusions that point at nothing: most often a typing error."""
     known = {
@@ -82,19 +99,3 @@ def _check_decisions(inputs: Inputs, decisions: Decisions) -> Iterator[Finding]:
             evidence = f"decision {decision.seq}: {unknown(kind, name, sorted(known[TargetKind(kind)]), shown=8)}"
             suggestion = "Revert the decision and exclude the right one"
             yield Finding(FindingCode.DECISION_WITHOUT_TARGET, Severity.WARNING, decision.target, evidence, suggestion)
-
-
-def inspect_answers(found: Sequence[Finding], decisions: Decisions) -> list[Finding]:
-    """Answers to findings that nobody made."""
-    names = sorted(f"{finding.code}@{finding.place}" for finding in found)
-    return [
-        Finding(
-            FindingCode.DECISION_WITHOUT_TARGET,
-            Severity.WARNING,
-            target,
-            f"decision {decision.seq}: {unknown('finding', target, names, shown=8)}",
-            "Revert the decision and answer the right finding, or leave it: what it answered is gone",
-        )
-        for target, decision in decisions.answers().items()
-        if target not in names
-    ]

@@ -79,8 +79,11 @@ class Decisions:
 
     @property
     def active(self) -> tuple[Decision, ...]:
-        """Decisions that no later one reverts."""
-        reverted = {int(d.target) for d in self.records if d.kind == DecisionKind.REVERT}
+        """Decisions that no later one reverts; a revert that is itself reverted does nothing."""
+        reverted: set[int] = set()
+        for decision in reversed(self.records):
+            if decision.kind == DecisionKind.REVERT and decision.seq not in reverted:
+                reverted.add(int(decision.target))
         return tuple(d for d in self.records if d.seq not in reverted and d.kind != DecisionKind.REVERT)
 
     def head_at(self, count: int) -> str:
@@ -122,8 +125,8 @@ class Decisions:
         return {d.target: d for d in self.active if d.kind == DecisionKind.ANSWER_FINDING}
 
     def post_hoc(self) -> tuple[Decision, ...]:
-        """Decisions that change data or answers and were made after unblinding."""
-        opened = [d.seq for d in self.active if d.kind == DecisionKind.UNBLIND]
+        """Decisions that change data or answers and were made after the first unblinding, which no revert takes back."""
+        opened = [d.seq for d in self.records if d.kind == DecisionKind.UNBLIND]
         if not opened:
             return ()
         return tuple(d for d in self.active if d.seq > min(opened) and d.kind in _CHANGING)
@@ -163,4 +166,6 @@ def parse_decisions(data: bytes, where: str = "decisions.jsonl") -> Decisions:
 
 def _parse_line(line: bytes) -> Decision:
     record = json.loads(line)
+    if record["kind"] == DecisionKind.REVERT:
+        int(record["target"])
     return Decision(**{**{field.name: record[field.name] for field in fields(Decision)}, "kind": DecisionKind(record["kind"])})
