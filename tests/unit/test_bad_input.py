@@ -324,11 +324,11 @@ def test_an_answer_frees_an_outcome_and_its_revert_blocks_it_again(study: Study)
 
     shutil.rmtree(study.path / "cytometry")
 
-    def primary() -> dict[str, str]:
-        assert study.call("run", "--workers", "1").code == 0
+    def primary(code: int = 0) -> dict[str, str]:
+        assert study.call("run", "--workers", "1").code == code
         return next(row for row in study.table("effects") if (row["outcome"], row["readout"]) == ("P1", "CCL18"))
 
-    assert primary()["reason"] == "blocked-by-finding"
+    assert primary(code=1)["reason"] == "blocked-by-finding"
     assert study.call("decide", "correct-id", "specimen:MOO01", "--value", "M0001", "--reason", "typed O").code == 0
     assert (primary()["status"], primary()["donors"]) == ("estimated", "6")
     assert study.call("decide", "revert", "3", "--reason", "not sure").code == 0
