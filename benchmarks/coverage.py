@@ -96,9 +96,8 @@ def every_row(seeds: range) -> bool:
         fine = fits(row["covered"], row["n"])
         good &= fine
         numbers = f"{row['covered']:>9.1%}{math.sqrt(0.95 * 0.05 / row['n']):>7.1%}{row['error']:>+10.4f}{row['error_se'] or 0:>8.4f}"
-        print(
-            f"{head}{row['true_ratio']:>7.3f}{row['estimated']:>11.1%}{numbers}{row['p_below_0.05'] or 0:>10.1%}{'' if fine else '  outside'}"
-        )
+        told = f"{row['true_ratio']:>7.3f}{row['estimated']:>11.1%}{numbers}{row['p_below_0.05'] or 0:>10.1%}"
+        print(head + told + ("" if fine else "  outside"))
     print(f"{time.perf_counter() - began:.0f} s")
     return good
 

@@ -177,22 +177,34 @@ def _concentration_value(specimen: SpecimenRow, rows: Sequence[Row], unit: str) 
 
 
 def _combine_plates(values: Sequence[Value]) -> Value:
-    """One value from several plates: points weighted by their precision; accepted plates only, never chosen by value."""
+    """One value from several plates; accepted plates only, never chosen by value.
+
+    Points are weighted by their precision. A bound of another plate that they keep adds nothing; where they break it the
+    value is the interval from the bound to the point, since nobody knows which plate is right. Bounds alone are put together.
+    """
     usable = [value for value in values if value.usable]
     if not usable:
         return values[0]
-    points = [value for value in usable if value.exact]
-    if len(usable) == 1 or not points:
+    if len(usable) == 1:
         return usable[0]
+    points, bounds = [v for v in usable if v.exact], [v for v in usable if not v.exact]
+    shared = replace(
+        (points or bounds)[0],
+        measurements=sum(v.measurements for v in usable),
+        plates=tuple(plate for v in usable for plate in v.plates),
+    )
+    lowest = [v.lower for v in bounds if v.lower is not None]
+    highest = [v.upper for v in bounds if v.upper is not None]
+    if not points:
+        limits = sorted((max(lowest), min(highest))) if lowest and highest else (max(lowest, default=None), min(highest, default=None))
+        return replace(shared, lower=limits[0], upper=limits[1])
     weights = [1.0 / max(value.se or 0.0, 1e-6) ** 2 for value in points]
     mean = math.fsum(w * (v.log_value or 0.0) for w, v in zip(weights, points, strict=True)) / math.fsum(weights)
-    return replace(
-        points[0],
-        log_value=mean,
-        se=math.fsum(weights) ** -0.5,
-        measurements=sum(v.measurements for v in points),
-        plates=tuple(plate for v in points for plate in v.plates),
-    )
+    ends = min(mean, *highest) if highest else mean, max(mean, *lowest) if lowest else mean
+    if ends == (mean, mean):
+        return replace(shared, log_value=mean, se=math.fsum(weights) ** -0.5)
+    broken = next(v for v in bounds if v.upper == ends[0] or v.lower == ends[1])
+    return replace(broken, log_value=None, lower=ends[0], upper=ends[1], measurements=shared.measurements, plates=shared.plates)
 
 
 def _flow_values(specimens: Sequence[SpecimenRow], gating: Gating, design: Design) -> Iterable[Measured]:
@@ -340,20 +352,32 @@ def subtract_blank(total: Value, blank: Value | None) -> Value:
     there. A blank below its own LLOQ may be anything from 0 to that limit, so the net is an interval, unless that
     interval is narrower than the total's own 95 % interval.
     """
-    plain = total.log_value if total.log_value is not None else total.upper
+    plain = next((known for known in (total.log_value, total.upper, total.lower) if known is not None), None)
     if blank is None or not blank.usable or (blank.log_value is None and blank.upper is None):
-        missing = SpecimenStatus.MISSING.value
-        return replace(total, status=missing, reason=Reason.SERUM_BLANK_MISSING, log_value=None, lower=None, upper=None, plain=plain)
+        return replace(
+            total,
+            status=SpecimenStatus.MISSING.value,
+            reason=Reason.SERUM_BLANK_MISSING,
+            detail=json.dumps({"total": total.status}),
+            log_value=None,
+            lower=None,
+            upper=None,
+            plain=plain,
+        )
     ceiling = math.exp(blank.log_value if blank.log_value is not None else blank.upper or 0.0)
     floor = ceiling if blank.log_value is not None else 0.0
     if total.log_value is None:
-        return _net_of_interval(replace(total, plain=plain), floor, ceiling)
+        # the least that the blank can make up of a total below its limit; of a total above its limit nothing is known
+        share = min(floor / math.exp(total.upper), 1.0) if total.upper is not None else None
+        return _net_of_interval(replace(total, plain=plain, blank_share=share), floor, ceiling)
     amount = math.exp(total.log_value)
     total = replace(total, plain=plain, blank_share=min((floor + ceiling) / 2 / amount, 1.0))
     own_interval = 2 * 1.96 * (total.se or 0.0) * amount
     if ceiling - floor > own_interval:
         return _net_of_wide_blank(total, amount, ceiling)
-    return _net_of_point(total, amount, (floor + ceiling) / 2, blank.se or 0.0)
+    # a blank anywhere between 0 and its limit has the standard deviation of a uniform variable
+    blank_se = (blank.se or 0.0) if blank.log_value is not None else 1 / math.sqrt(3)
+    return _net_of_point(total, amount, (floor + ceiling) / 2, blank_se)
 
 
 def _net_of_point(total: Value, amount: float, blank: float, blank_se: float) -> Value:

@@ -96,9 +96,7 @@ def _say(text: str) -> None:
 
 
 @app.command
-def demo(
-    folder: Annotated[Path, Parameter(help="New folder.")] = Path("demo"), *, seed: int = 1, workers: Workers = 0, size: str = "demo"
-) -> int:
+def demo(folder: NewFolder = Path("demo"), *, seed: int = 1, size: str = "demo", workers: Workers = 0, as_json: Json = False) -> int:
     """Simulate the seed study with all its raw files, then run it to its report.
 
     $ exvivo demo my-demo
@@ -114,11 +112,11 @@ def demo(
 
     with _work(workers) as work:
         finished = demo_study(folder, work, seed=seed, size=size)
-    return _print_finished(folder, finished, as_json=False)
+    return _print_finished(folder, finished, as_json=as_json)
 
 
 @app.command
-def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib") -> int:
+def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib", as_json: Json = False) -> int:
     """Write a commented study.yaml to start from.
 
     $ exvivo init my-study --template blank
@@ -130,9 +128,7 @@ def init(folder: NewFolder, *, template: str = "ssc-ruxolitinib") -> int:
     """
     from exvivo.templates import write_template
 
-    for path in write_template(folder, template):
-        print(path)
-    return DONE
+    return _print_files(write_template(folder, template), as_json=as_json)
 
 
 @app.command
@@ -154,7 +150,9 @@ def check(folder: Folder, *, as_json: Json = False) -> int:
 
 
 @app.command
-def simulate(folder: Folder, *, seed: int = 1, donors: str | None = None, size: str = "demo", workers: Workers = 0) -> int:
+def simulate(
+    folder: Folder, *, seed: int = 1, donors: str | None = None, size: str = "demo", workers: Workers = 0, as_json: Json = False
+) -> int:
     """Write the raw files that a lab would have, with the truth beside them.
 
     $ exvivo simulate my-study --seed 7 --donors 24+8
@@ -170,7 +168,7 @@ def simulate(folder: Folder, *, seed: int = 1, donors: str | None = None, size: 
 
     with _work(workers) as work:
         written = simulate_files(folder, work, seed=seed, donors=donors, size=size)
-    print(f"{written} files written to {folder}")
+    print(json.dumps({"folder": str(folder), "files": written}) if as_json else f"{written} files written to {folder}")
     return DONE
 
 
@@ -193,7 +191,7 @@ def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Paramete
 
 
 @app.command
-def report(folder: Folder) -> int:
+def report(folder: Folder, *, as_json: Json = False) -> int:
     """Write the report again from the stored run; no raw file is opened.
 
     $ exvivo report my-study
@@ -202,8 +200,7 @@ def report(folder: Folder) -> int:
 
     with _work(1) as work:
         report_study(folder, work.progress)
-    print(folder / "results" / "report.html")
-    return DONE
+    return _print_files([folder / "results" / "report.html"], as_json=as_json)
 
 
 @app.command
@@ -217,6 +214,7 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     author: str = "",
     key: Path | None = None,
     head: str | None = None,
+    as_json: Json = False,
 ) -> int:
     """Append a decision to the study's record: who, when, why.
 
@@ -240,12 +238,14 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     if str(folder) in DECISIONS and kind not in DECISIONS:
         folder, kind = Path(kind), str(folder)  # people write the verb first as often as the folder
     decision = decide_study(folder, Choice(kind, target, value, reason, author), key=key, head=head)
-    print(decision.line().decode(), end="")
+    line = decision.line().decode()
+    told = f"decision {decision.seq} by {decision.author}: {decision.kind.value} {decision.target}".rstrip()
+    print(line if as_json else told, end="" if as_json else "\n")
     return DONE
 
 
 @app.command
-def verify(folder: Folder) -> int:
+def verify(folder: Folder, *, as_json: Json = False) -> int:
     """Check results against their manifest, and inputs and decisions against what the run saw.
 
     $ exvivo verify my-study
@@ -253,6 +253,9 @@ def verify(folder: Folder) -> int:
     from exvivo.pipeline import verify_study
 
     messages = verify_study(folder)
+    if as_json:
+        print(json.dumps({"verified": not messages, "differences": messages}, indent=1))
+        return AT_FAULT if messages else DONE
     for message in messages:
         _say(f"error: {message}")
     print("verified: results, inputs and decisions are those of the manifest" if not messages else f"{len(messages)} differences")
@@ -283,6 +286,7 @@ def calibrate(
     map_file: Annotated[Path | None, Parameter(name="--map")] = None,
     vendor_settings: Annotated[bool, Parameter(negative="")] = False,
     compare: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Json = False,
 ) -> int:
     """Turn one plate-reader export into concentrations.
 
@@ -301,13 +305,19 @@ def calibrate(
     """
     from exvivo.pipeline import calibrate_export
 
-    for path in calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare):
-        print(path)
-    return DONE
+    written = calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare)
+    return _print_files(written, as_json=as_json)
 
 
 @app.command
-def gate(files: Annotated[list[Path], Parameter(help="FCS files.")], *, gates: Path, out: Path, membership: Path | None = None) -> int:
+def gate(
+    files: Annotated[list[Path], Parameter(help="FCS files.")],
+    *,
+    gates: Path,
+    out: Path,
+    membership: Path | None = None,
+    as_json: Json = False,
+) -> int:
     """Gate FCS files with a Gating-ML file.
 
     $ exvivo gate tube1.fcs tube2.fcs --gates gates.xml --out populations
@@ -323,9 +333,7 @@ def gate(files: Annotated[list[Path], Parameter(help="FCS files.")], *, gates: P
     """
     from exvivo.pipeline import gate_files
 
-    for path in gate_files(files, gates, out, membership):
-        print(path)
-    return DONE
+    return _print_files(gate_files(files, gates, out, membership), as_json=as_json)
 
 
 @app.command
@@ -346,6 +354,14 @@ def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = F
             print(f"  {channel['name']:16} {channel['marker']:16} range {channel['range']:g}")
         for issue in dataset["issues"]:
             print(f"  odd: {issue}")
+    return DONE
+
+
+def _print_files(paths: Sequence[Path], *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"files": [str(path) for path in paths]}, indent=1))
+    else:
+        print("\n".join(map(str, paths)))
     return DONE
 
 

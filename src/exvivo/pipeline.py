@@ -61,6 +61,7 @@ from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
 TRUTH = "truth"
+RUN_LOG = "run.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     if not any(work.computed.values()) and (manifest := find_same_results(folder, run)) is not None:
         return Finished(run, manifest, dict(work.computed), dict(work.reused))
     with building_results(folder) as building:
+        write_files(building, {RUN_LOG: compose_log(run, work)})
         write_tables(run, building)
         save_run(run, building)
         clock.lap("tables")
@@ -160,8 +162,10 @@ def check_study(folder: Path, work: Work | None = None) -> Examined:
 def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
     """Write the report again from the stored run; no raw file is opened."""
     run = load_run(folder)
+    log = (folder / RESULTS / RUN_LOG).read_bytes()
     clock = Clock()
     with building_results(folder) as building:
+        write_files(building, {RUN_LOG: log})
         write_tables(run, building)
         save_run(run, building)
         _write_report(run, building, progress or Silence())
@@ -364,6 +368,23 @@ def describe_fcs(path: Path) -> dict[str, Any]:
         for record in datasets
     ]
     return {"version": datasets[0].version, "datasets": listed}
+
+
+def compose_log(run: Run, work: Work) -> bytes:
+    """Log of a run: codes and counts, never a cell's value and never a time."""
+    lines = [
+        f"study {run.protocol.file.study.id} protocol {run.protocol.sha256} decisions {len(run.decisions.records)} {run.decisions.head}"
+    ]
+    lines += [f"package {name} {found}" for name, found in installed_versions().items()]
+    lines += [f"read {len(run.inputs.files.frame)} files {run.inputs.specimens.height} specimens {run.inputs.events.height} data-sets"]
+    lines += [f"loop {label!r} items {work.computed[label] + work.reused[label]}" for label in sorted(work.computed | work.reused)]
+    tables = (run.calibration.concentrations, run.gating.expressions, run.outcomes, run.effects.effects, run.effects.supplementary)
+    for table in tables:
+        counts = sorted(table.frame["status"].value_counts().iter_rows())
+        lines += [f"table {table.kind.name} status {status} rows {count}" for status, count in counts]
+    found = run.findings.frame.group_by("severity", "code").len().sort("severity", "code")
+    lines += [f"finding {severity} {code} {count}" for severity, code, count in found.iter_rows()]
+    return ("\n".join(lines) + "\n").encode()
 
 
 class Clock:

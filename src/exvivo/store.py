@@ -36,7 +36,7 @@ from exvivo.study.tables import FORMAT_VERSION, Table, TableKind
 RESULTS = "results"
 MEMO = "memo"
 MANIFEST = "manifest.json"
-PACKAGES = ("exvivo", "numpy", "scipy", "polars", "numba", "pydantic", "altair", "vl-convert-python")
+PACKAGES = ("exvivo", "numpy", "scipy", "polars", "pydantic", "python-calamine", "lxml", "vl-convert-python")
 
 _RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
     ("inputs", "files", kinds.FILES),

@@ -1,5 +1,6 @@
 """Values on their way to the analysis table: plates, replicate cultures, serum blanks."""
 
+import json
 import math
 
 import pytest
@@ -20,6 +21,10 @@ def point(amount: float, se: float = 0.05) -> Value:
 
 def below(limit: float) -> Value:
     return Value(BELOW, upper=math.log(limit), measurements=2, plates=("p:1",), specimens=("s",))
+
+
+def above(limit: float) -> Value:
+    return Value(SpecimenStatus.ABOVE_ULOQ.value, lower=math.log(limit), measurements=2, plates=("p:1",), specimens=("s",))
 
 
 def test_a_point_blank_is_subtracted_on_the_linear_scale_with_its_error() -> None:
@@ -48,6 +53,7 @@ def test_a_narrow_blank_below_its_lloq_leaves_a_point() -> None:
     net = subtract_blank(point(100.0, 0.10), below(4.0))
     assert net.exact
     assert net.log_value == pytest.approx(math.log(98.0))
+    assert net.se == pytest.approx(math.hypot(10.0, 4.0 / math.sqrt(12)) / 98.0)
 
 
 def test_a_missing_blank_leaves_the_uncorrected_value_beside() -> None:
@@ -60,6 +66,19 @@ def test_a_total_below_its_lloq_stays_left_censored() -> None:
     net = subtract_blank(below(30.0), point(10.0))
     assert net.lower is None
     assert net.upper == pytest.approx(math.log(20.0))
+
+
+@pytest.mark.parametrize(("total", "plain"), [(point(100.0), 100.0), (below(30.0), 30.0), (above(500.0), 500.0)])
+def test_without_a_blank_the_total_and_its_kind_are_kept(total: Value, plain: float) -> None:
+    net = subtract_blank(total, None)
+    assert net.plain == pytest.approx(math.log(plain))
+    assert json.loads(net.detail or "") == {"total": total.status}
+
+
+def test_a_total_below_its_lloq_tells_the_least_share_of_the_blank() -> None:
+    assert subtract_blank(below(30.0), point(20.0)).blank_share == pytest.approx(2 / 3)
+    assert subtract_blank(below(30.0), below(20.0)).blank_share == 0
+    assert subtract_blank(above(500.0), point(20.0)).blank_share is None
 
 
 @given(amounts, errors, st.floats(0.0, 0.99), errors)
@@ -102,3 +121,25 @@ def test_accepted_plates_are_weighted_by_precision() -> None:
     combined = _combine_plates([point(100.0, 0.1), point(200.0, 0.2)])
     assert combined.log_value == pytest.approx((4 * math.log(100.0) + math.log(200.0)) / 5)
     assert combined.se == pytest.approx((1 / 0.01 + 1 / 0.04) ** -0.5)
+
+
+def test_bounds_of_several_plates_are_put_together() -> None:
+    both = _combine_plates([below(30.0), below(20.0)])
+    assert (both.status, both.log_value, both.lower) == (BELOW, None, None)
+    assert both.upper == pytest.approx(math.log(20.0))
+    assert both.measurements == 4
+    against = _combine_plates([above(40.0), below(30.0)])
+    assert (against.lower, against.upper) == pytest.approx((math.log(30.0), math.log(40.0)))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_point_that_breaks_the_bound_of_another_plate_becomes_an_interval(order: int) -> None:
+    kept = _combine_plates([point(25.0), below(30.0)][::order])
+    assert kept.exact
+    assert kept.log_value == pytest.approx(math.log(25.0))
+    broken = _combine_plates([point(36.0), below(30.0)][::order])
+    assert (broken.status, broken.log_value, broken.measurements) == (BELOW, None, 4)
+    assert (broken.lower, broken.upper) == pytest.approx((math.log(30.0), math.log(36.0)))
+    high = _combine_plates([point(450.0), above(500.0)][::order])
+    assert high.status == SpecimenStatus.ABOVE_ULOQ
+    assert (high.lower, high.upper) == pytest.approx((math.log(450.0), math.log(500.0)))

@@ -5,7 +5,7 @@ conditions, equal where the value is exact. A pair is complete when both values 
 censored; donors with one usable condition are kept aside for the sensitivity that uses them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,11 @@ class Pairs:
         """Wells or tubes behind all values; a comparator shared by several pairs counts once."""
         used = {(arm, reading.key): reading.measurements for arm, side in enumerate((self.drug, self.comparator)) for reading in side}
         return sum(used.values())
+
+    def pick(self, places: Iterable[int]) -> "Pairs":
+        """Some of the complete pairs, by their places."""
+        kept = list(places)
+        return Pairs(tuple(self.drug[i] for i in kept), tuple(self.comparator[i] for i in kept))
 
     def censored_share(self) -> float:
         """Share of values that are no points, in the arm where it is larger."""

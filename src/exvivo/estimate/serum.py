@@ -128,13 +128,18 @@ def carries_over(rows: pl.DataFrame, pairs: Pairs, limit: float) -> dict[str, fl
 
 
 def ignore_blanks(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the values before serum blanks were subtracted."""
+    """Rows with the values before serum blanks were subtracted; totals beyond a limit of quantification stay censored there."""
     plain = pl.col("plain_log_value")
+    by_reason = {Reason.SERUM_BLANK_MISSING: pl.col("detail").str.json_path_match("$.total"), Reason.NET_BELOW_DETECTION: pl.lit(None)}
+    total = pl.col("status")
+    for reason, before in by_reason.items():
+        total = pl.when(pl.col("reason") == reason.value).then(before).otherwise(total)
+    below, above = total == SpecimenStatus.BELOW_LLOQ.value, total == SpecimenStatus.ABOVE_ULOQ.value
     return rows.filter(plain.is_not_null()).with_columns(
-        log_value=plain,
-        lower_bound=pl.lit(None, pl.Float64),
-        upper_bound=pl.lit(None, pl.Float64),
-        status=pl.lit(SpecimenStatus.QUANTIFIED.value),
+        log_value=pl.when(below | above).then(None).otherwise(plain),
+        lower_bound=pl.when(above).then(plain),
+        upper_bound=pl.when(below).then(plain),
+        status=pl.when(below | above).then(total).otherwise(pl.lit(SpecimenStatus.QUANTIFIED.value)),
     )
 
 
@@ -142,7 +147,7 @@ def interact(with_serum: Pairs, without: Pairs) -> tuple[Pairs, Array]:
     """Pairs that have a partner without serum, and the ln ratio of drug effects (n,), exact pairs only."""
     alone = {donor: d for donor, d, exact in zip(without.donors, without.differences[:, 0], without.exact, strict=True) if exact}
     kept = [i for i, (donor, exact) in enumerate(zip(with_serum.donors, with_serum.exact, strict=True)) if exact and donor in alone]
-    subset = Pairs(tuple(with_serum.drug[i] for i in kept), tuple(with_serum.comparator[i] for i in kept))
+    subset = with_serum.pick(kept)
     values = [with_serum.differences[i, 0] - alone[with_serum.donors[i]] for i in kept]
     return subset, np.array(values, dtype=np.float64)
 

@@ -59,8 +59,8 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
 
 
 def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> Sample:
-    """Exact pairs whose donor has a usable value; binary variables are put on their two sides."""
-    facts = Counter({"censored_pairs": int((~pairs.exact).sum())})
+    """Exact pairs whose donor has a usable value, on its side if binary; every pair left out counts under one reason."""
+    facts: Counter[str] = Counter()
     kept: list[tuple[int, str]] = []
     for i, (donor, exact) in enumerate(zip(pairs.donors, pairs.exact, strict=True)):
         text = values.get(donor)
@@ -71,8 +71,9 @@ def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) ->
             facts["left_out"] += 1
         elif exact:
             kept.append((i, side))
-    used = Pairs(tuple(pairs.drug[i] for i, _ in kept), tuple(pairs.comparator[i] for i, _ in kept))
-    return Sample(used, tuple(side for _, side in kept), facts)
+        else:
+            facts["censored_pairs"] += 1
+    return Sample(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts)
 
 
 def _side(text: str | None, modifier: Modifier) -> str | None:
@@ -113,7 +114,8 @@ def _levels(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> l
     if binary:
         return [*_binary(noted, sample, rows, modifier, rules), *level_rows]
     test = fit.joint(differences_of_levels(len(kept)))
-    joint = replace(noted, donors=len(labels), df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
+    tested = describe_pairs(noted, sample.pairs.pick(np.flatnonzero(rows)), wells=base.wells is not None)
+    joint = replace(tested, df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
     facts = {"F": test.F if np.isfinite(test.F) else None, "df_denominator": test.df_denominator, "levels_tested": kept}
     return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(facts), *level_rows]
 

@@ -6,7 +6,7 @@ missing. Plates, curves, gates and their faults are left out, so that only the e
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,10 @@ _DETECTION = 1.645
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Values of many tubes: ln value and error where exact, else bounds (NaN is open), with codes."""
+    """Values of many tubes: ln value and error where exact, else bounds (NaN is open), with codes.
+
+    ``plain`` is the ln value or bound before a blank was subtracted, ``blank_share`` the blank's part of the total.
+    """
 
     log_value: Array
     se: Array
@@ -38,6 +41,8 @@ class _Measured:
     upper: Array
     status: npt.NDArray[np.str_]
     reason: npt.NDArray[np.str_]
+    plain: Array
+    blank_share: Array
 
 
 def tables_of(truth: Truth, rng: np.random.Generator, readouts: Collection[str] = ()) -> Table:
@@ -68,6 +73,7 @@ def _readout_frame(truth: Truth, cultures: pl.DataFrame, name: str, rng: np.rand
     lost = (cultures["state"] != "ok").to_numpy()
     blank = np.full(len(rows), np.nan)
     numbers = {"log_value": measured.log_value, "se": measured.se, "lower_bound": measured.lower, "upper_bound": measured.upper}
+    numbers |= {"plain_log_value": measured.plain, "blank_share": measured.blank_share}
     block = truth.protocol.file.readouts[name]
     return cultures.select(
         "experiment", "donor", "serum_donor", *truth.protocol.file.factors, "run", "viable_cells", "viability_pct"
@@ -77,7 +83,6 @@ def _readout_frame(truth: Truth, cultures: pl.DataFrame, name: str, rng: np.rand
         pl.Series("reason", np.where(lost, Reason.SPECIMEN_LOST.value, measured.reason)).replace({"": None}),
         pl.Series("measurements", np.where(lost, 0, 1 if isinstance(block, FlowReadout) else 2)),
         pl.Series("specimens", cultures["culture"]),
-        pl.Series("plain_log_value", np.where(lost, blank, measured.log_value)).fill_nan(None),
         pl.lit(name).alias("readout"),
         pl.lit(block.unit if isinstance(block, ElisaReadout) else "fluorescence").alias("unit"),
         pl.lit(truth.readouts.index(name)).alias("position"),
@@ -112,7 +117,8 @@ def _measure(truth: Truth, name: str, rows: npt.NDArray[np.int64], rng: np.rando
         exact = np.log(total) + FLOW_SE * rng.standard_normal(len(rows))
         status = ExpressionStatus.MEASURED if isinstance(block, FlowReadout) else SpecimenStatus.QUANTIFIED
         open_ = np.full(len(rows), np.nan)
-        return _Measured(exact, np.full(len(rows), FLOW_SE), open_, open_, np.full(len(rows), status.value), np.full(len(rows), ""))
+        codes = np.full(len(rows), status.value), np.full(len(rows), "")
+        return _Measured(exact, np.full(len(rows), FLOW_SE), open_, open_, *codes, exact, open_)
     lowest = block.standards.top / block.standards.factor ** (block.standards.points - 1)
     limits = np.log([lowest * min(block.dilutions), block.standards.top * max(block.dilutions)])
     reading = _read_concentrations(total, limits, rng)
@@ -140,6 +146,8 @@ def _read_concentrations(value: Array, limits: Array, rng: np.random.Generator) 
         np.where(below, limits[0], np.nan),
         np.select([below, above], states, SpecimenStatus.QUANTIFIED.value),
         np.select([below, above], [Reason.BELOW_LLOQ.value, Reason.ABOVE_ULOQ.value], ""),
+        np.clip(exact, *limits),
+        np.full(n, np.nan),
     )
 
 
@@ -151,8 +159,7 @@ def _blank_of(truth: Truth, at: int, rows: npt.NDArray[np.int64], limits: Array,
     place = {(donor, run): i for i, (donor, run) in enumerate(blanks.select("serum_donor", "run").iter_rows())}
     keys = truth.cultures.select("serum_donor", "run")[rows.tolist()].iter_rows()
     match = np.array([place.get((donor, run), 0) for donor, run in keys])
-    parts = (reading.log_value, reading.se, reading.lower, reading.upper, reading.status, reading.reason)
-    return _Measured(*(part[match] for part in parts))
+    return _Measured(*(getattr(reading, part.name)[match] for part in fields(reading)))
 
 
 def _net_of(total: _Measured, blank: _Measured, subtract: npt.NDArray[np.bool_]) -> _Measured:
@@ -160,11 +167,11 @@ def _net_of(total: _Measured, blank: _Measured, subtract: npt.NDArray[np.bool_])
     amount, most = np.exp(total.log_value), np.exp(np.where(np.isnan(blank.log_value), blank.upper, blank.log_value))
     least = np.where(np.isnan(blank.log_value), 0.0, most)
     middle = (least + most) / 2
-    se, blank_se = np.nan_to_num(total.se), np.nan_to_num(blank.se)
+    se, blank_se = np.nan_to_num(total.se), np.where(np.isnan(blank.log_value), 1 / np.sqrt(3), blank.se)
     known = ~np.isnan(total.log_value)
     wide = subtract & known & (most - least > 2 * 1.96 * se * amount)
     net = amount - middle
-    limit = np.maximum(_DETECTION * middle * np.hypot(se, blank_se), amount * 1e-9)
+    limit = np.clip(_DETECTION * middle * np.hypot(se, blank_se), amount * 1e-9, amount)
     small = subtract & known & ~wide & (net <= limit)
     point = subtract & known & ~wide & ~small
     bounded = subtract & ~known
@@ -180,4 +187,8 @@ def _net_of(total: _Measured, blank: _Measured, subtract: npt.NDArray[np.bool_])
         upper,
         np.where(small, SpecimenStatus.BELOW_LLOQ.value, total.status),
         np.select([small, wide], [Reason.NET_BELOW_DETECTION.value, Reason.BLANK_BELOW_LLOQ.value], total.reason),
+        total.plain,
+        np.where(
+            subtract & known, np.minimum(middle / amount, 1.0), np.where(subtract, np.minimum(least / np.exp(total.upper), 1.0), np.nan)
+        ),
     )

@@ -136,6 +136,37 @@ def test_large_blanks_mean_carry_over(kit: Kit, run: Any) -> None:  # noqa: ANN4
     assert json.loads(row["detail"]) == {"limit": 0.5, "pairs": 24, "pairs_with_large_blank": 24}
 
 
+def test_large_blanks_in_half_the_pairs_do_not_stop_it(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = kit.healthy(8, 10)
+    for large, status in ((4, "estimated"), (5, "not_estimable")):
+        shares = [r | {"blank_share": None if not r["serum_donor"] else 0.7 if r["donor"] < f"HD{large:02}" else 0.5} for r in rows]
+        row, _ = run(shares)
+        assert row["status"] == status
+
+
+def test_uncorrected_values_stay_censored_at_their_limits(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = [
+        r
+        | {"status": "missing", "reason": "serum-blank-missing", "log_value": None, "plain_log_value": r["log_value"]}
+        | {"detail": '{"total": "quantified"}'}
+        if r["serum_donor"]
+        else r
+        for r in kit.healthy(8, 10)
+    ]
+    lowest = sorted(r["plain_log_value"] for r in rows if r["serum_donor"] and r["drug"] == "ruxolitinib")[3]
+    low = [
+        r | {"plain_log_value": lowest, "detail": '{"total": "below_lloq"}'}
+        if r["serum_donor"] and r["drug"] == "ruxolitinib" and r["plain_log_value"] < lowest
+        else r
+        for r in rows
+    ]
+    whole, cut = (run(each)[1].row(0, named=True) for each in (rows, low))
+    assert whole["method"] == "mixed-kr-crossed"
+    assert (cut["method"], json.loads(cut["detail"])["censored_pairs"]) == ("censored-bivariate-normal-jackknife", 3)
+    assert cut["below_lloq_drug_pct"] == pytest.approx(100 * 3 / 24)
+    assert cut["estimate"] == pytest.approx(whole["estimate"], rel=0.1)
+
+
 def test_markers_carry_nothing_over(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
     rows = [r | {"blank_share": 0.7, "status": "measured"} for r in kit.healthy(8, 10, readouts=["CD206"])]
     row, _ = run(rows, "CD206")

@@ -127,3 +127,28 @@ def test_few_censored_pairs_are_left_out_and_many_stop_it(kit: Kit, run: Any) ->
 def test_too_few_pairs(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
     registered, _ = run(kit.patients(2))
     assert {row["reason"] for row in registered.values()} == {"too-few-donors"}
+
+
+def test_the_joint_row_counts_the_donors_that_it_tests(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = [row | {"autoab": "none"} if row["autoab"] == "ATA" and row["donor"] > "SSc010" else row for row in kit.patients(22)]
+    row = run(rows)[0]["autoab"]
+    levels = json.loads(row["detail"])["donors_per_level"]
+    assert row["donors"] == 22 - levels["ATA"] == 19
+    assert row["measurements"] == row["wells"] == 4 * 19
+
+
+def test_every_pair_is_used_or_left_out_for_one_reason(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    hidden = {"log_value": None, "upper_bound": 4.0, "status": "below_lloq"}
+    rows = [row | (hidden if row["drug"] == "ruxolitinib" and row["donor"] <= "SSc002" else {}) for row in kit.patients(24)]
+    rows = [row | {"subset": None, "mrss": None} if row["donor"] in {"SSc000", "SSc010"} else row for row in rows]
+    for modifier in ("subset", "mrss"):
+        row = run(rows)[0][modifier]
+        facts = json.loads(row["detail"])
+        assert row["donors"] + facts["missing"] + facts["censored_pairs"] + facts.get("left_out", 0) == 24
+        assert facts["censored_pairs"] == 2
+
+
+def test_five_donors_of_a_level_are_enough_and_four_are_not(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    for exposed, status in ((5, "estimated"), (4, "not_estimable")):
+        rows = [row | {"pah_echo": "yes" if row["donor"] < f"SSc{exposed:03}" else "no"} for row in kit.patients(16)]
+        assert run(rows)[0]["pah_echo"]["status"] == status

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from exvivo.simulate.tabulate import tables_of
+from exvivo.assemble import Value, subtract_blank
+from exvivo.simulate.tabulate import _Measured, _net_of, _read_concentrations, tables_of
 from exvivo.simulate.truth import Truth, draw_truth
 from exvivo.study.protocol import Protocol, load_protocol
 
@@ -88,3 +89,29 @@ def test_modifiers_are_text_of_the_recorded_values(truth: Truth, outcomes: pl.Da
         assert row["ild_ct"] == told[row["donor"]]["ild_ct"]
         assert row["mrss"] == (None if told[row["donor"]]["mrss"] is None else str(int(told[row["donor"]]["mrss"])))
         assert row["autoab"] in {"ACA", "ATA", "RNAP3", "none", None}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_blanks_are_subtracted_as_the_study_itself_does(seed: int) -> None:
+    """Totals and blanks of all kinds, from far below to far above their limits, one by one and all at once."""
+    rng = np.random.default_rng(seed)
+    total = _read_concentrations(rng.uniform(5, 500, 400), np.log([20.0, 300.0]), rng)
+    blank = _read_concentrations(rng.uniform(2, 120, 400), np.log([30.0, 1e6]), rng)
+    found = _net_of(total, blank, np.ones(400, dtype=np.bool_))
+    kinds = set()
+    for i in range(400):
+        expected = subtract_blank(_value(total, i), _value(blank, i))
+        kinds.add((expected.status, expected.reason))
+        assert (found.status[i], found.reason[i] or None) == (expected.status, expected.reason)
+        told = (found.log_value[i], found.lower[i], found.upper[i], found.plain[i], found.blank_share[i])
+        known = (expected.log_value, expected.lower, expected.upper, expected.plain, expected.blank_share)
+        np.testing.assert_allclose(told, [np.nan if number is None else number for number in known])
+        assert not expected.exact or found.se[i] == pytest.approx(expected.se)
+    assert len(kinds) == 5
+
+
+def _value(measured: _Measured, i: int) -> Value:
+    """One tube as the study's own stages hold it."""
+    numbers = (measured.log_value[i], measured.se[i], measured.lower[i], measured.upper[i])
+    log_value, se, lower, upper = (None if np.isnan(number) else float(number) for number in numbers)
+    return Value(str(measured.status[i]), log_value, se, lower, upper, reason=str(measured.reason[i]) or None)
