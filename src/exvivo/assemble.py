@@ -101,7 +101,7 @@ def assemble_dataset(inputs: Inputs, calibration: Calibration, gating: Gating, d
     excluded = decisions.excluded(TargetKind.DONOR)
     rows = []
     for (culture, readout), value, facts in _subtract_blanks(_combine_replicates(values), specimens, calibration, design):
-        decision = excluded.get(culture.donor or "")
+        decision = excluded.get(culture.donor or "") or excluded.get(culture.serum_donor or "")
         if decision is not None:
             value = Value(SpecimenStatus.REFUSED, reason=Reason.EXCLUDED, detail=json.dumps({"decision": decision.seq}))  # noqa: PLW2901
         rows.append(_outcome_row(culture, readout, value, facts))
@@ -166,7 +166,7 @@ def _concentration_value(specimen: SpecimenRow, rows: Sequence[Row], unit: str) 
             upper=_number(row["upper_bound"]),
             reason=_text(row["reason"]),
             detail=_text(row["detail"]),
-            unit=unit,
+            unit=_text(row["unit"]) or unit,
             measurements=len([w for w in str(row["wells"] or "").split(",") if w]),
             plates=(str(row["plate"]),),
             specimens=(specimen.name,),

@@ -141,6 +141,15 @@ def test_an_excluded_donor_leaves_every_estimate_and_keeps_its_rows(copy: Copy, 
     assert run.without_post_hoc.frame.equals(finished.run.effects.effects.frame)  # decided after unblinding: shown without it too
 
 
+def test_an_excluded_donor_takes_the_serum_along(copy: Copy, finished: Finished) -> None:
+    donor = finished.run.outcomes.frame.filter(pl.col("experiment") == "B")["serum_donor"].drop_nulls()[0]
+    folder = copy()
+    decide_study(folder, Choice("exclude", f"donor:{donor}", "", "withdrew consent", "tester"))
+    rows = run_study(folder).run.outcomes.frame.filter((pl.col("donor") == donor) | (pl.col("serum_donor") == donor))
+    assert rows["reason"].unique().to_list() == ["excluded"]
+    assert rows["experiment"].unique().sort().to_list() == ["A", "B"]
+
+
 def test_a_blinded_study_tells_no_condition_and_no_effect(copy: Copy) -> None:
     folder = copy()
     (folder / "decisions.jsonl").unlink()
