@@ -142,7 +142,7 @@ def test_an_excluded_donor_leaves_every_estimate_and_keeps_its_rows(copy: Copy, 
 
 
 def test_an_excluded_donor_takes_the_serum_along(copy: Copy, finished: Finished) -> None:
-    donor = finished.run.outcomes.frame.filter(pl.col("experiment") == "B")["serum_donor"].drop_nulls()[0]
+    donor = finished.run.outcomes.frame.filter(pl.col("serum") == "SSc_serum")["serum_donor"][0]
     folder = copy()
     decide_study(folder, Choice("exclude", f"donor:{donor}", "", "withdrew consent", "tester"))
     rows = run_study(folder).run.outcomes.frame.filter((pl.col("donor") == donor) | (pl.col("serum_donor") == donor))
