@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.modifiers import list_crosstables, list_levels
-from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods
+from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
+from exvivo.report.pairs import collect_pairs
 from exvivo.report.sections import (
     EstimateGroup,
     Grid,
@@ -57,6 +58,7 @@ class Page:
     estimands: Grid
     intercurrent: tuple[str, ...]
     assumed: Grid
+    marks: tuple[str, ...]
     levels: Grid
     crosstables: tuple[Grid, ...]
     supplementary: Grid
@@ -110,6 +112,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         estimands=list_estimands(run.protocol, words),
         intercurrent=tell_intercurrent(run.protocol, words),
         assumed=list_assumed(run, words),
+        marks=tell_pairs(collect_pairs(run), words),
         levels=list_levels(run, words),
         crosstables=list_crosstables(run, words),
         supplementary=list_supplementary(run, words),

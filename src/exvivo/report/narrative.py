@@ -6,6 +6,7 @@ a field of the protocol or from a method that was used; nothing is claimed that 
 
 from collections.abc import Iterable, Iterator
 
+from exvivo.report.pairs import PairGroup
 from exvivo.report.sections import Grid, GridRow, heads, level_labels, percent
 from exvivo.report.wording import Wording
 from exvivo.study.model import ElisaReadout, FlowReadout, Operator, Outcome
@@ -107,6 +108,15 @@ def tell_intercurrent(protocol: Protocol, words: Wording) -> tuple[str, ...]:
     if any(block.serum_present_at_collection for block in protocol.design.experiments.values()):
         told.append(words.say("estimand", "serum"))
     return tuple(told)
+
+
+def tell_pairs(groups: Iterable[PairGroup], words: Wording) -> tuple[str, ...]:
+    """What the marks of the paired plots mean, as far as they occur."""
+    held = tuple(groups)
+    bounds = {point.bound for group in held for panel in group.panels for point in panel.points}
+    told = [("figures_bounds", bounds & {"below", "above"}), ("figures_between", "between" in bounds)]
+    told.append(("figures_sera", any(group.by_donor for group in held)))
+    return tuple(words.say("prose", code) for code, occurs in told if occurs)
 
 
 def tell_methods(run: Run, words: Wording) -> tuple[str, ...]:
