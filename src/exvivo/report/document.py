@@ -10,8 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
-from exvivo.report.modifiers import list_crosstables, list_levels
-from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods
+from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
+from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
+from exvivo.report.pairs import collect_pairs
 from exvivo.report.sections import (
     EstimateGroup,
     Grid,
@@ -30,6 +31,7 @@ from exvivo.report.sections import (
     list_versions,
     percent,
     state_headline,
+    tell_few_pairs,
 )
 from exvivo.report.wording import Wording
 from exvivo.study.protocol import Protocol
@@ -57,7 +59,10 @@ class Page:
     estimands: Grid
     intercurrent: tuple[str, ...]
     assumed: Grid
+    marks: tuple[str, ...]
     levels: Grid
+    few_pairs: tuple[str, ...]
+    dependence: str
     crosstables: tuple[Grid, ...]
     supplementary: Grid
     smallest_p: Grid
@@ -110,7 +115,10 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         estimands=list_estimands(run.protocol, words),
         intercurrent=tell_intercurrent(run.protocol, words),
         assumed=list_assumed(run, words),
+        marks=tell_pairs(collect_pairs(run), words),
         levels=list_levels(run, words),
+        few_pairs=tell_few_pairs(run, words),
+        dependence=tell_dependence(run, words),
         crosstables=list_crosstables(run, words),
         supplementary=list_supplementary(run, words),
         smallest_p=list_smallest_p(run, words),

@@ -66,13 +66,12 @@ def render_drawings(planned: Sequence[Planned], progress: Progress) -> Mapping[s
 
 def _plan_pairs(run: Run, words: Wording) -> Iterator[Planned]:
     for k, group in enumerate(group for group in collect_pairs(run) if any(panel.points for panel in group.panels)):
-        by_donor = run.protocol.design.experiments[group.experiment].sera_per_donor > 1
-        yield Planned("pairs", f"pairs-{k}", _title_of(group, run.protocol, words), draw_pairs(group.panels, by_donor=by_donor))
+        yield Planned("pairs", f"pairs-{k}", _title_of(group, run.protocol, words), draw_pairs(group.panels, by_donor=group.by_donor))
 
 
 def _title_of(group: PairGroup, protocol: Protocol, words: Wording) -> str:
     label = protocol.design.experiments[group.experiment].label
-    return words.say("words", "experiment", {"name": group.experiment, "label": label})
+    return words.say("words", "experiment", {"name": group.experiment, "label": label}).strip()
 
 
 def _plan_overview(run: Run, words: Wording) -> Iterator[Planned]:

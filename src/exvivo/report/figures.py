@@ -36,6 +36,7 @@ NUMBERS = ",~r"
 WIDEST_FOLD = 16.0
 TALL = 165
 NO_EFFECT = {"type": "rule", "color": GREY, "strokeDash": [3, 2], "strokeWidth": 0.8}
+BOUND_SHAPES = {"below": "triangle-down", "above": "triangle-up", "between": "diamond"}
 UPRIGHT = {"triangle-left": "triangle-down", "triangle-right": "triangle-up"}
 
 Interval = tuple[float | None, float | None, float | None]
@@ -94,25 +95,33 @@ def _real(value: object) -> float | None:
 
 
 def _draw_donors(panel: Pairs, *, by_donor: bool) -> Spec:
-    domain = log_domain([point.value for point in panel.points] or [1.0])
+    spans = [end for point in panel.points for end in point.span or ()]
+    domain = log_domain([*(point.value for point in panel.points), *spans] or [1.0])
     donors = sorted({point.donor for point in panel.points})
     colours = {donor: DONOR_COLOURS[i % len(DONOR_COLOURS)] if by_donor else LIGHT for i, donor in enumerate(donors)}
-    rows = [
+    rows: list[Row] = [
         {"owner": p.owner, "arm": panel.arms[p.arm], "value": p.value, "bound": p.bound, "line": colours[p.donor],
-         "dot": colours[p.donor] if by_donor else (INK, BLUE)[p.arm]}
+         "dot": colours[p.donor] if by_donor else (INK, BLUE)[p.arm], "ends": p.span}
         for p in panel.points
     ]  # fmt: skip
     arms = list(panel.arms)
     x_axis = {"labelAngle": 0}
+    y_axis = {"values": log_ticks(domain), "format": NUMBERS}
+
+    def at(field: str) -> Spec:
+        return quantity(field, log_scale(domain), y_axis)
+
     place = {
         "x": {"field": "arm", "type": "nominal", "title": None, "sort": arms, "scale": {"domain": arms, "padding": 0.35}, "axis": x_axis},
-        "y": quantity("value", log_scale(domain), {"values": log_ticks(domain), "format": NUMBERS}),
+        "y": at("value"),
     }
     observed = [row for row in rows if not row["bound"]]
-    censored = [row | {"shape": "triangle-down" if row["bound"] == "below" else "triangle-up"} for row in rows if row["bound"]]
+    censored = [row | {"shape": BOUND_SHAPES[row["bound"]]} for row in rows if row["bound"]]
+    spread = [row | {"low": row["ends"][0], "high": row["ends"][1]} for row in rows if row["ends"]]
     hollow = {"type": "point", "size": 42, "filled": True, "fill": "white", "strokeWidth": 1.1}
     views = [
         draw(rows, {"type": "line", "strokeWidth": 0.8, "opacity": 0.75}, place | {"detail": {"field": "owner"}, "color": given("line")}),
+        draw(spread, {"type": "rule", "strokeWidth": 1.1}, place | {"y": at("low"), "y2": {"field": "high"}, "color": given("dot")}),
         draw(observed, {"type": "circle", "size": 20, "opacity": 0.9}, place | {"color": given("dot")}),
         draw(censored, hollow, place | {"shape": given("shape"), "stroke": given("dot")}),
     ]
@@ -121,7 +130,8 @@ def _draw_donors(panel: Pairs, *, by_donor: bool) -> Spec:
 
 def _draw_ratio(row: Row | None, domain: tuple[float, float]) -> Spec:
     """Ratio and interval beside the donors, no effect as a dashed line."""
-    scale, axis = log_scale(domain), {"orient": "right", "values": log_ticks(domain), "format": NUMBERS}
+    scale = log_scale(domain)
+    axis = {"orient": "right", "values": log_ticks(domain), "format": NUMBERS, "title": "ratio"}
     held = [] if row is None else [row]
     observed = [one for one in held if one["estimate"] is not None]
     ends = [{**end, "shape": UPRIGHT[end["shape"]]} for one in held for end in one["ends"]]

@@ -92,6 +92,13 @@ def forest_of_outcomes(run: Run, words: Wording) -> tuple[ForestRow, ...]:
     return tuple(rows)
 
 
+def tell_dependence(run: Run, words: Wording) -> str:
+    """That the modifiers describe the same donors; empty when there is but one."""
+    names = dict.fromkeys(name for outcome in outcomes_with_modifiers(run.protocol) for name in outcome.modifiers)
+    labels = [_short(run.protocol.analysis.modifiers[name].label) for name in names]
+    return words.say("prose", "not_independent", {"modifiers": ", ".join(labels)}) if len(labels) > 1 else ""
+
+
 def _short(label: str) -> str:
     return label.partition(" (")[0]
 

@@ -6,6 +6,7 @@ a field of the protocol or from a method that was used; nothing is claimed that 
 
 from collections.abc import Iterable, Iterator
 
+from exvivo.report.pairs import PairGroup
 from exvivo.report.sections import Grid, GridRow, heads, level_labels, percent
 from exvivo.report.wording import Wording
 from exvivo.study.model import ElisaReadout, FlowReadout, Operator, Outcome
@@ -81,7 +82,8 @@ def _variable(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
     told = []
     readouts = [protocol.analysis.readouts[name] for name in outcome.readouts]
     population = protocol.panels.rules.population if protocol.panels.rules else ""
-    kinds = (("soluble", ElisaReadout), ("marker", FlowReadout))
+    soluble = "soluble_net" if _in_serum(outcome, protocol) else "soluble"
+    kinds = ((soluble, ElisaReadout), ("marker", FlowReadout))
     for code, kind in kinds:
         labels = [readout.label for readout in readouts if isinstance(readout, kind)]
         if labels:
@@ -96,17 +98,46 @@ def _summary(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
     level, versus = level_labels(protocol, outcome.contrast)
     if outcome.modifiers:
         return words.say("estimand", "summary_modifier")
-    return words.say("estimand", "summary_ratio", {"level": level, "versus": versus})
+    code = "summary_ratio_sera" if _by_serum(outcome, protocol) else "summary_ratio"
+    return words.say("estimand", code, {"level": level, "versus": versus})
+
+
+def _by_serum(outcome: Outcome, protocol: Protocol) -> bool:
+    """Whether an outcome's pairs are those of a cell donor and a serum donor."""
+    experiment = protocol.design.experiments[protocol.analysis.sets[outcome.set].experiment]
+    return experiment.serum_population is not None and bool(outcome.contrast.within)
+
+
+def _in_serum(outcome: Outcome, protocol: Protocol) -> bool:
+    """Whether serum that is still in the medium is subtracted."""
+    experiment = protocol.design.experiments[protocol.analysis.sets[outcome.set].experiment]
+    return _by_serum(outcome, protocol) and experiment.serum_present_at_collection and experiment.cell_free_blanks
 
 
 def tell_intercurrent(protocol: Protocol, words: Wording) -> tuple[str, ...]:
     """What is done about events between culture and value, one sentence each."""
     rules = protocol.analysis.rules.censoring
     values = {"max_fraction": percent(rules.max_fraction), "min_observed": rules.min_observed_pairs}
-    told = [words.say("estimand", code, values) for code in ("lost", "below", "refused", "treatment_policy")]
+    cultured = bool(protocol.assays.readouts or protocol.panels.readouts)
+    codes = (
+        ("lost" if cultured else "absent", True),
+        ("below", True),
+        ("refused", bool(protocol.assays.readouts)),
+        ("treatment_policy", protocol.design.clinical is not None),
+    )
+    told = [words.say("estimand", code, values) for code, holds in codes if holds]
     if any(block.serum_present_at_collection for block in protocol.design.experiments.values()):
         told.append(words.say("estimand", "serum"))
     return tuple(told)
+
+
+def tell_pairs(groups: Iterable[PairGroup], words: Wording) -> tuple[str, ...]:
+    """What the marks of the paired plots mean, as far as they occur."""
+    held = tuple(groups)
+    bounds = {point.bound for group in held for panel in group.panels for point in panel.points}
+    told = [("figures_bounds", bounds & {"below", "above"}), ("figures_between", "between" in bounds)]
+    told.append(("figures_sera", any(group.by_donor for group in held)))
+    return tuple(words.say("prose", code) for code, occurs in told if occurs)
 
 
 def tell_methods(run: Run, words: Wording) -> tuple[str, ...]:

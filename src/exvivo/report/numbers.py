@@ -2,17 +2,21 @@
 
 import math
 
+TIE = 1e-9
+"""Relative nudge upwards before rounding: a tie goes up, whatever the last bits of a number that went through a logarithm."""
+
 
 def print_number(value: float | None, digits: int = 3) -> str:
     """A number to some significant digits; empty when missing.
 
-    >>> print_number(0.61984), print_number(1234.5), print_number(0.9996), print_number(None)
-    ('0.620', '1230', '1.00', '')
+    >>> print_number(0.61984), print_number(1234.5), print_number(0.9996), print_number(31.25), print_number(None)
+    ('0.620', '1230', '1.00', '31.3', '')
     """
     if value is None:
         return ""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
+    value *= 1 + TIE
     rounded = float(f"{value:.{digits - 1}e}")
     magnitude = math.floor(math.log10(abs(rounded)))
     if not -4 <= magnitude <= 6:

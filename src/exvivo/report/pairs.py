@@ -5,11 +5,12 @@ held at ``within`` or at their reference levels.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from exvivo.report.theme import DONOR_COLOURS
 from exvivo.study.model import Outcome
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
@@ -21,13 +22,17 @@ ABOVE = frozenset({"above_uloq"})
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of one arm. ``owner`` ties the arms of a pair; ``bound`` is empty, ``below`` or ``above``."""
+    """One value of one arm. ``owner`` ties the arms of a pair; ``bound`` is empty, ``below``, ``above`` or ``between``.
+
+    A value known only as an interval (``between``) stands at its geometric middle, with its ends in ``span``.
+    """
 
     owner: str
     donor: str
     arm: int
     value: float
     bound: str
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +51,15 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class PairGroup:
-    """Panels of one comparison in one experiment, in registry order."""
+    """Panels of one comparison in one experiment, in registry order.
+
+    ``by_donor`` tells whether lines take the colour of the cells' donor: several sera for each, and a colour for every donor.
+    """
 
     experiment: str
     contrast: str
     panels: tuple[Pairs, ...]
+    by_donor: bool = False
 
 
 def collect_pairs(run: Run) -> tuple[PairGroup, ...]:
@@ -65,7 +74,15 @@ def collect_pairs(run: Run) -> tuple[PairGroup, ...]:
             effect = next((row for row in registered if row["outcome"] == outcome.id and row["readout"] == readout), {})
             key = (experiment, str(effect.get("contrast", "")))
             groups.setdefault(key, []).append(_collect(run, outcome, readout, effect))
-    return tuple(PairGroup(experiment, contrast, tuple(panels)) for (experiment, contrast), panels in groups.items())
+    return tuple(
+        PairGroup(experiment, contrast, tuple(panels), _by_donor(run.protocol.design.experiments[experiment].sera_per_donor, panels))
+        for (experiment, contrast), panels in groups.items()
+    )
+
+
+def _by_donor(sera_per_donor: int, panels: Sequence[Pairs]) -> bool:
+    donors = {point.donor for panel in panels for point in panel.points}
+    return sera_per_donor > 1 and len(donors) <= len(DONOR_COLOURS)
 
 
 def _collect(run: Run, outcome: Outcome, readout: str, effect: Mapping[str, object]) -> Pairs:
@@ -101,13 +118,15 @@ def _rows_of(frame: pl.DataFrame, outcome: Outcome, protocol: Protocol, readout:
     return frame.filter(kept)
 
 
-def _place(row: Mapping[str, object]) -> tuple[float, str] | None:
-    """Value and kind of bound of a row; None when there is nothing to draw."""
-    status = row["status"]
+def _place(row: Mapping[str, object]) -> tuple[float, str, tuple[float, float] | None] | None:
+    """Value, kind of bound and interval of a row; None when there is nothing to draw."""
+    status, low, high = row["status"], row["lower_bound"], row["upper_bound"]
     if status in OBSERVED and isinstance(row["log_value"], float):
-        return math.exp(row["log_value"]), ""
-    if status in BELOW and isinstance(row["upper_bound"], float):
-        return math.exp(row["upper_bound"]), "below"
-    if status in ABOVE and isinstance(row["lower_bound"], float):
-        return math.exp(row["lower_bound"]), "above"
+        return math.exp(row["log_value"]), "", None
+    if status in BELOW and isinstance(high, float):
+        return math.exp(high), "below", None
+    if status in ABOVE and isinstance(low, float):
+        return math.exp(low), "above", None
+    if status in OBSERVED and isinstance(low, float) and isinstance(high, float):
+        return math.exp((low + high) / 2), "between", (math.exp(low), math.exp(high))
     return None

@@ -137,7 +137,8 @@ def _name_modification(modifier: Modifier, words: Wording) -> str:
     if modifier.kind is ModifierKind.BINARY:
         return words.say("words", "ratio_of_ratios", {"top": modifier.yes_label, "bottom": modifier.no_label})
     if modifier.kind is ModifierKind.CONTINUOUS:
-        return words.say("words", "ratio_per", {"step": f"{modifier.per:g}"})
+        unit = words.say("words", "points" if "score" in modifier.label.casefold() else "units")
+        return words.say("words", "ratio_per", {"step": f"{modifier.per:g}", "unit": unit})
     return words.say("words", "joint")
 
 
@@ -156,7 +157,8 @@ def tell_status(row: Row, words: Wording) -> str:
     """Why a row has no ratio, as a sentence; empty for a plain estimate."""
     if row["status"] == EffectStatus.ESTIMATED and row["reason"] is None:
         return ""
-    told = tell_reason(row["reason"], words)
+    whole = row["reason"] == Reason.TOO_FEW_PER_LEVEL and row["role"] != EffectRole.LEVEL
+    told = words.say("words", "too_few_levels") if whole else tell_reason(row["reason"], words)
     detail = words.detail(str(row["detail"])) if row["detail"] and row["status"] != EffectStatus.ESTIMATED else ""
     sentence = f"{told.rstrip('.')} ({detail})." if detail else told
     if row["status"] == EffectStatus.ESTIMATED:
@@ -275,7 +277,7 @@ def _print_supplementary(row: Row, protocol: Protocol, words: Wording) -> GridRo
     detail = words.detail(str(row["detail"])) if row["detail"] else ""
     told = tell_status({**row, "detail": None}, words)
     if row["status"] == EffectStatus.BOUND_ONLY:
-        told = words.say("words", "bound_only")
+        told = words.say("words", "bound_only" if any(row[name] is not None for name in ("ci_low", "ci_high")) else "no_ratio")
     told = " ".join(part for part in (told, detail) if part)
     cells = (
         str(row["outcome"]),
@@ -293,10 +295,29 @@ def _print_supplementary(row: Row, protocol: Protocol, words: Wording) -> GridRo
 
 
 def list_smallest_p(run: Run, words: Wording) -> Grid:
-    """Smallest two-sided p of exact tests, for every number of pairs below ten that occurs, and for three."""
-    counts = {int(n) for n in run.effects.effects.frame["donors"].drop_nulls().to_list() if 0 < n < 10} | {3}
-    rows = tuple(GridRow((str(n), print_number(2 / 2**n, 2))) for n in sorted(counts))
-    return Grid(heads(words, "donors", "smallest_p"), rows, frozenset({0, 1}))
+    """Smallest two-sided p of exact tests, for every number of pairs below ten that a registered ratio rests on."""
+    rows = tuple(GridRow((str(n), print_number(2 / 2**n, 2), "; ".join(held))) for n, held in _few_pairs(run, 10))
+    return Grid(heads(words, "donors", "smallest_p", "outcome"), rows, frozenset({0, 1}))
+
+
+def tell_few_pairs(run: Run, words: Wording) -> tuple[str, ...]:
+    """For every number of pairs with which no exact test can reach the level: what it can reach, and which estimates it concerns."""
+    alpha = run.protocol.analysis.rules.alpha
+    return tuple(
+        words.say("prose", "few_pairs", {"n": n, "p": f"{2 / 2**n:g}", "outcomes": "; ".join(held)})
+        for n, held in _few_pairs(run, 64)
+        if 2 / 2**n > alpha
+    )
+
+
+def _few_pairs(run: Run, below: int) -> list[tuple[int, list[str]]]:
+    """Numbers of donors under a limit, ascending, with the readouts of each outcome whose ratio rests on so few."""
+    held: dict[int, dict[str, list[str]]] = {}
+    for row in run.effects.effects.rows():
+        n = row["donors"]
+        if not row["modifier"] and isinstance(n, int) and 0 < n < below:
+            held.setdefault(n, {}).setdefault(str(row["outcome"]), []).append(readout_label(row, run.protocol))
+    return [(n, [f"{outcome} {', '.join(labels)}" for outcome, labels in held[n].items()]) for n in sorted(held)]
 
 
 def list_verdicts(run: Run, words: Wording) -> tuple[Grid, Grid]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from exvivo.report.numbers import print_number
+from exvivo.report.numbers import print_number, print_p
 
 NOTHING: Mapping[str, object] = {}
 
@@ -51,7 +51,10 @@ class Wording:
             return detail
         if not isinstance(values, dict):
             return self._value(values)
-        return "; ".join(f"{self._label(key)}: {self._value(value)}" for key, value in values.items())
+        return "; ".join(f"{self._label(key)}: {self._told(key, value)}" for key, value in values.items())
+
+    def _told(self, key: str, value: object) -> str:
+        return print_p(value) if key.startswith("p_") and isinstance(value, float) else self._value(value)
 
     def _label(self, key: str) -> str:
         return self.sections["detail"].get(key, key.replace("_", " "))

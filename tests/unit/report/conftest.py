@@ -90,6 +90,8 @@ def make_outcomes(rng: np.random.Generator) -> Table:
     mark(rows, "CXCL10", "SSc003", {"status": "above_uloq", "log_value": None, "lower_bound": 10.0, "reason": "above-uloq"})
     mark(rows, "CXCL4", "SSc004", {"status": "missing", "log_value": None, "reason": "specimen-lost"})
     mark(rows, "CD163", "SSc005", {"status": "too_few_events", "log_value": None, "reason": "too-few-events"})
+    interval: dict[str, object] = {"log_value": None, "lower_bound": 2.0, "upper_bound": 3.0, "reason": "blank-below-lloq"}
+    mark([row for row in rows if row["serum_donor"] == "SSc001"], "IL6", "HD01", interval)
     mark(rows, "PDGFBB", "SSc006", {"status": "refused", "log_value": None, "reason": "plate-refused"})
     return rows_of(OUTCOMES, rows)
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -6,7 +7,9 @@ import pytest
 
 from exvivo.report import write_report
 from exvivo.report.document import SECTIONS
+from exvivo.report.narrative import tell_intercurrent
 from exvivo.report.wording import load_wording
+from exvivo.study.model import TableReadout
 from exvivo.study.run import Run
 from exvivo.study.tables import EFFECTS
 
@@ -100,6 +103,31 @@ def test_an_estimate_that_could_not_be_made_says_why(html: str) -> None:
         assert words.say("reason", reason).rstrip(".") in html, reason
 
 
+def test_few_pairs_are_called_out_with_the_studys_own_number(run: Run, html: str) -> None:
+    donors = set(run.effects.effects.frame["donors"].to_list())
+    assert donors == {3, 6}
+    assert "With n = 3 no rank test and no sign-flip test can reach p &lt; 0.25" in html
+    assert "This concerns S3 CCL18, PDGF-BB" in html
+    assert "With n = 6" not in html
+    assert "With n = 5" not in html
+
+
+def test_modifiers_are_called_dependent_by_the_names_of_the_protocol(run: Run, html: str) -> None:
+    (sentence,) = re.findall(r"The modifiers are not independent of each other: (.*?) describe", html)
+    assert len(sentence.split(", ")) == len(run.protocol.analysis.modifiers)
+    assert "ratio of ratios per +10 points" in html
+
+
+def test_only_events_that_the_study_can_meet_are_told(run: Run) -> None:
+    words = load_wording()
+    file = run.protocol.file
+    tables = {name: TableReadout(kind="table", label=name, table="t") for name in file.readouts}
+    bare = dataclasses.replace(run.protocol, file=file.model_copy(update={"readouts": tables, "clinical": None}))
+    assert "plate" not in " ".join(tell_intercurrent(bare, words))
+    assert "blood draw" not in " ".join(tell_intercurrent(bare, words))
+    assert len(tell_intercurrent(run.protocol, words)) == 5
+
+
 def test_a_blinded_report_shows_no_number_of_an_effect(blinded_run: Run, blinded_html: str) -> None:
     page = read(blinded_html)
     assert [row[1] for row in page.rows if "estimate" in row] == ["blinded"] * 28
@@ -124,8 +152,6 @@ def test_every_code_of_the_run_is_told_in_words(run: Run, html: str) -> None:
 
 
 def test_a_run_without_curves_cells_or_findings_still_has_its_report(run: Run, tmp_path: Path) -> None:
-    import dataclasses
-
     from exvivo.study.tables import CURVES, EXCLUSIONS, FINDINGS, SKETCHES, SUPPLEMENTARY, VERDICTS
 
     bare = dataclasses.replace(
@@ -143,8 +169,6 @@ def test_a_run_without_curves_cells_or_findings_still_has_its_report(run: Run, t
 
 
 def test_a_run_in_which_nothing_could_be_estimated_still_has_its_report(run: Run, tmp_path: Path) -> None:
-    import dataclasses
-
     blank = dict.fromkeys(("estimate", "ci_low", "ci_high", "p", "p_adjusted", "donors", "method", "wells", "measurements"))
     rows = [row | blank | {"status": "not_estimable", "reason": "readout-missing"} for row in run.effects.effects.rows()]
     effects = dataclasses.replace(run.effects, effects=EFFECTS.from_rows(rows))

@@ -1,8 +1,10 @@
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +105,25 @@ def test_pairs_follow_the_contrast_and_count_what_is_incomplete(run: Run) -> Non
     assert bounds["CD86"] == ["below"]
     assert bounds["CXCL10"] == ["above"]
     assert second.panels[0].complete == 9
+
+
+def test_a_value_known_as_an_interval_is_drawn_and_its_pair_is_complete(run: Run) -> None:
+    second = collect_pairs(run)[1]
+    panel = next(panel for panel in second.panels if panel.readout == "IL6")
+    (point,) = [point for point in panel.points if point.bound == "between"]
+    assert (panel.complete, panel.incomplete) == (9, 0)
+    assert point.span == pytest.approx((math.exp(2.0), math.exp(3.0)))
+    assert point.value == pytest.approx(math.exp(2.5))
+    shapes = [row["shape"] for view, held in views_of(draw_pairs(second.panels)) if "stroke" in view["encoding"] for row in held["values"]]
+    assert shapes == ["diamond"]
+
+
+def test_lines_take_the_donors_colours_only_while_every_donor_has_its_own(run: Run) -> None:
+    assert [group.by_donor for group in collect_pairs(run)] == [False, True]
+    held = run.outcomes.frame
+    copies = [held.with_columns(donor=pl.format("{}-{}", pl.lit(k), pl.col("donor"))) for k in range(3)]
+    many = dataclasses.replace(run, outcomes=dataclasses.replace(run.outcomes, frame=pl.concat(copies)))
+    assert [group.by_donor for group in collect_pairs(many)] == [False, False]
 
 
 def test_pairs_of_a_blinded_run_are_not_told(blinded_run: Run) -> None:

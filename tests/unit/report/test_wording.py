@@ -3,6 +3,7 @@ from enum import StrEnum
 
 import pytest
 
+from exvivo.report.numbers import print_number
 from exvivo.report.wording import load_wording
 from exvivo.study.decisions import DecisionKind
 from exvivo.study.findings import FindingCode
@@ -67,5 +68,12 @@ def test_details_are_told_in_words() -> None:
         words.detail('{"exact": true, "variances": {"serum_donor": 0.25}}')
         == "all changes of sign tried: yes; variances: serum donor 0.250"
     )
+    assert words.detail('{"p_best": 4.8e-07, "p_rank_worst": 0.02222}') == (
+        "smallest p within the limits: <0.001; largest rank p within the limits: 0.022"
+    )
     assert words.detail(None) == ""
     assert words.detail("not json") == "not json"
+
+
+def test_ties_are_rounded_up_whatever_their_last_bits() -> None:
+    assert [print_number(value) for value in (31.25, 9.375, 9.375 * (1 - 1e-15), -31.25)] == ["31.3", "9.38", "9.38", "-31.3"]
