@@ -20,9 +20,10 @@ import polars as pl
 
 from exvivo.engine import Work, rng_for
 from exvivo.estimate import estimate_effects
-from exvivo.pipeline import Choice, count_donors, decide_study, run_study, simulate_files
+from exvivo.pipeline import count_donors, decide_study, run_study, simulate_files
 from exvivo.simulate.tabulate import tables_of
 from exvivo.simulate.truth import draw_truth, true_effects
+from exvivo.study.deciding import Choice
 from exvivo.study.decisions import Decisions
 from exvivo.study.protocol import load_protocol
 from exvivo.study.run import SharedError

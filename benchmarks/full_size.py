@@ -12,8 +12,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from exvivo.engine import Work
-from exvivo.pipeline import Choice, decide_study, run_study, simulate_files
+from exvivo.pipeline import decide_study, run_study, simulate_files
 from exvivo.progress import die_with_parent
+from exvivo.study.deciding import Choice
 
 
 def main(size: str, workers: int) -> None:

@@ -233,7 +233,8 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     head
         digest of the last decision that you saw; refused when somebody decided since
     """
-    from exvivo.pipeline import DECISIONS, Choice, decide_study
+    from exvivo.pipeline import decide_study
+    from exvivo.study.deciding import DECISIONS, Choice
 
     if str(folder) in DECISIONS and kind not in DECISIONS:
         folder, kind = Path(kind), str(folder)  # people write the verb first as often as the folder

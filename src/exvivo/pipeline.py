@@ -6,7 +6,7 @@ line and page hold no logic of their own.
 
 import getpass
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,14 @@ from exvivo.simulate import simulate_study
 from exvivo.store import (
     MEMO,
     RESULTS,
+    RUN_LOG,
     Manifest,
     NewDecision,
     append_decision,
     building_results,
     check_key,
     check_record,
+    compose_log,
     find_same_results,
     installed_versions,
     load_decisions,
@@ -52,7 +54,8 @@ from exvivo.store import (
     verify_record,
     write_files,
 )
-from exvivo.study.decisions import Decision, DecisionKind, Decisions, TargetKind
+from exvivo.study.deciding import DECISIONS, Choice, question_choice
+from exvivo.study.decisions import Decision, Decisions
 from exvivo.study.model import AssayRules, CurveRules
 from exvivo.study.protocol import Assays, Protocol, load_protocol
 from exvivo.study.run import Calibration, Gating, Inputs, Run
@@ -61,7 +64,6 @@ from exvivo.templates import write_template
 
 PROTOCOL_FILE = "study.yaml"
 TRUTH = "truth"
-RUN_LOG = "run.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     if not any(work.computed.values()) and (manifest := find_same_results(folder, run)) is not None:
         return Finished(run, manifest, dict(work.computed), dict(work.reused))
     with building_results(folder) as building:
-        write_files(building, {RUN_LOG: compose_log(run, work)})
+        write_files(building, {RUN_LOG: compose_log(run, work.computed + work.reused)})
         write_tables(run, building)
         save_run(run, building)
         clock.lap("tables")
@@ -195,28 +197,6 @@ def verify_study(folder: Path) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a person typed: the verb, what it is about, a new value, why, and who."""
-
-    kind: str
-    target: str
-    value: str
-    reason: str
-    author: str
-
-
-DECISIONS = {
-    "exclude": DecisionKind.EXCLUDE,
-    "include": DecisionKind.INCLUDE,
-    "correct-id": DecisionKind.CORRECT_ID,
-    "answer": DecisionKind.ANSWER_FINDING,
-    "lock": DecisionKind.LOCK,
-    "unblind": DecisionKind.UNBLIND,
-    "revert": DecisionKind.REVERT,
-}
-
-
 def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head: str | None = None) -> Decision:
     """Append a decision to a study's record.
 
@@ -226,37 +206,13 @@ def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head:
     """
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
-    faults = list(_question(choice, decisions))
+    faults = list(question_choice(choice, decisions))
     if choice.kind == "unblind":
         faults += check_key(protocol, decisions, key)
     if faults:
         raise DesignError(faults)
     new = NewDecision(DECISIONS[choice.kind], choice.target, choice.value, choice.reason, choice.author or getpass.getuser())
     return append_decision(folder, protocol, new, head=head)
-
-
-def _question(choice: Choice, decisions: Decisions) -> Iterator[str]:
-    """What is wrong with a decision."""
-    if choice.kind not in DECISIONS:
-        yield unknown("decision", choice.kind, DECISIONS)
-        return
-    if not choice.reason.strip():
-        yield fault(choice.kind, "the reason is empty", "why, in a few words", "Give --reason")
-    prefix, _, name = choice.target.partition(":")
-    if choice.kind in {"exclude", "include", "correct-id"} and (prefix not in list(TargetKind) or not name):
-        yield fault(choice.kind, f"target '{choice.target}' is not kind:name", f"one of {', '.join(TargetKind)}, such as donor:SSC-001")
-    if choice.kind == "correct-id" and prefix in list(TargetKind) and prefix not in {TargetKind.SPECIMEN, TargetKind.DONOR}:
-        yield fault(choice.kind, f"a {prefix} has no id to correct", "specimen:NAME or donor:NAME")
-    if choice.kind == "correct-id" and not choice.value:
-        yield fault(choice.kind, "the correct name is missing", "--value NAME")
-    if choice.kind == "answer" and "@" not in choice.target:
-        yield fault(choice.kind, f"target '{choice.target}' is not a finding", "CODE@PLACE as 'exvivo check' prints them")
-    if choice.kind == "revert":
-        target = next((d for d in decisions.records if str(d.seq) == choice.target), None)
-        if target is None:
-            yield fault(choice.kind, f"there is no decision '{choice.target}'", f"a number from 1 to {len(decisions.records)}")
-        elif target.kind == DecisionKind.UNBLIND:
-            yield fault(choice.kind, "what was unblinded has been seen", "another decision", "Leave it in the record")
 
 
 def demo_study(folder: Path, work: Work, *, seed: int, size: str) -> Finished:
@@ -376,23 +332,6 @@ def describe_fcs(path: Path) -> dict[str, Any]:
         for record in datasets
     ]
     return {"version": datasets[0].version, "datasets": listed}
-
-
-def compose_log(run: Run, work: Work) -> bytes:
-    """Log of a run: codes and counts, never a cell's value and never a time."""
-    lines = [
-        f"study {run.protocol.file.study.id} protocol {run.protocol.sha256} decisions {len(run.decisions.records)} {run.decisions.head}"
-    ]
-    lines += [f"package {name} {found}" for name, found in installed_versions().items()]
-    lines += [f"read {len(run.inputs.files.frame)} files {run.inputs.specimens.height} specimens {run.inputs.events.height} data-sets"]
-    lines += [f"loop {label!r} items {work.computed[label] + work.reused[label]}" for label in sorted(work.computed | work.reused)]
-    tables = (run.calibration.concentrations, run.gating.expressions, run.outcomes, run.effects.effects, run.effects.supplementary)
-    for table in tables:
-        counts = sorted(table.frame["status"].value_counts().iter_rows())
-        lines += [f"table {table.kind.name} status {status} rows {count}" for status, count in counts]
-    found = run.findings.frame.group_by("severity", "code").len().sort("severity", "code")
-    lines += [f"finding {severity} {code} {count}" for severity, code, count in found.iter_rows()]
-    return ("\n".join(lines) + "\n").encode()
 
 
 class Clock:

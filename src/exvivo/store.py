@@ -36,6 +36,7 @@ from exvivo.study.tables import FORMAT_VERSION, Table, TableKind
 RESULTS = "results"
 MEMO = "memo"
 MANIFEST = "manifest.json"
+RUN_LOG = "run.log"
 PACKAGES = ("exvivo", "numpy", "scipy", "polars", "pydantic", "python-calamine", "lxml", "vl-convert-python")
 
 _RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
@@ -172,6 +173,23 @@ def verify_outputs(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Files of the results that are missing or were changed, one message each."""
     for name, digest in manifest.outputs.items():
         yield from _verify_file(folder / RESULTS / name, f"{RESULTS}/{name}", digest)
+
+
+def compose_log(run: Run, items: Mapping[str, int]) -> bytes:
+    """Log of a run: codes and counts, never a cell's value and never a time. ``items`` counts what each loop went through."""
+    lines = [
+        f"study {run.protocol.file.study.id} protocol {run.protocol.sha256} decisions {len(run.decisions.records)} {run.decisions.head}"
+    ]
+    lines += [f"package {name} {found}" for name, found in installed_versions().items()]
+    lines += [f"read {len(run.inputs.files.frame)} files {run.inputs.specimens.height} specimens {run.inputs.events.height} data-sets"]
+    lines += [f"loop {label!r} items {count}" for label, count in sorted(items.items())]
+    tables = (run.calibration.concentrations, run.gating.expressions, run.outcomes, run.effects.effects, run.effects.supplementary)
+    for table in tables:
+        counts = sorted(table.frame["status"].value_counts().iter_rows())
+        lines += [f"table {table.kind.name} status {status} rows {count}" for status, count in counts]
+    found = run.findings.frame.group_by("severity", "code").len().sort("severity", "code")
+    lines += [f"finding {severity} {code} {count}" for severity, code, count in found.iter_rows()]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def find_same_results(folder: Path, run: Run) -> Manifest | None:

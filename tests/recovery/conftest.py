@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exvivo.engine import Work
-from exvivo.pipeline import Choice, Finished, decide_study, run_study, simulate_files
+from exvivo.pipeline import Finished, decide_study, run_study, simulate_files
+from exvivo.study.deciding import Choice
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from exvivo.engine import Work
-from exvivo.pipeline import Choice, Finished, decide_study, report_study, run_study, verify_study
+from exvivo.pipeline import Finished, decide_study, report_study, run_study, verify_study
 from exvivo.progress import die_with_parent
 from exvivo.store import load_run
+from exvivo.study.deciding import Choice
 
 Copy = Callable[[], Path]
 
