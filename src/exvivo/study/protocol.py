@@ -25,23 +25,35 @@ from exvivo.study.model import (
     Blinding,
     Block,
     Clinical,
+    Contrast,
+    Criterion,
+    CurveRules,
     ElisaReadout,
     Experiment,
     Factor,
     Files,
     FlowReadout,
+    GateTemplate,
     Modifier,
     Outcome,
     Panel,
     Population,
     QuantifiedTable,
+    Standards,
     StudyFile,
     TableReadout,
+    Variable,
 )
 
 Location = tuple[str | int, ...]
 
 MAX_BYTES = 2_000_000
+
+PRESENTATION = frozenset({"label", "labels", "aliases", "yes_label", "no_label", "files", "file"})
+"""Fields that name things or say where files lie: nothing that a study could be judged by."""
+
+PARTS = (Contrast, Criterion, CurveRules, ElisaReadout, FlowReadout, GateTemplate, Standards, TableReadout, Variable)
+"""Blocks that a reader judges as a whole: one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +155,11 @@ class Protocol:
         return AnalysisPlan(f.analysis, f.outcomes, f.modifiers, f.analysis_sets, f.experiments, f.factors, f.readouts)
 
     def sourced_fields(self) -> tuple[SourcedField, ...]:
-        """Every field that a person wrote, with the source that speaks for it."""
+        """Every field that a person wrote and that a study is judged by, with the source that speaks for it.
+
+        Names for the reader and places of files are left out; parts of one thing, as a criterion, a gate or a
+        contrast, stand on one line.
+        """
         return tuple(_walk_sources(self.file, (), self.file.source or "assumed"))
 
 
@@ -288,13 +304,15 @@ def _place(tree: Any, fault: _Fault) -> tuple[int, int]:  # noqa: ANN401  a YAML
 
 def _walk_sources(block: Block, path: Sequence[str], inherited: str) -> Iterator[SourcedField]:
     source = block.source or inherited
-    written = block.model_fields_set - {"source", "source_of", "schema_"}
+    written = block.model_fields_set - {"source", "source_of", "schema_"} - PRESENTATION
     for name in (field for field in type(block).model_fields if field in written):
         yield from _walk_value(getattr(block, name), [*path, name], block.source_of.get(name, source))
 
 
 def _walk_value(value: object, path: Sequence[str], source: str) -> Iterator[SourcedField]:
-    if isinstance(value, Block):
+    if isinstance(value, PARTS) and not value.source_of:
+        yield SourcedField(".".join(path), _print_block(value), value.source or source)
+    elif isinstance(value, Block):
         yield from _walk_sources(value, path, source)
     elif isinstance(value, Mapping) and any(isinstance(item, Block) for item in value.values()):
         for key, item in value.items():
@@ -306,9 +324,17 @@ def _walk_value(value: object, path: Sequence[str], source: str) -> Iterator[Sou
         yield SourcedField(".".join(path), _print_value(value), source)
 
 
+def _print_block(block: Block) -> str:
+    written = block.model_fields_set - {"source"} - PRESENTATION
+    held = [(name, getattr(block, name)) for name in type(block).model_fields if name in written]
+    return "; ".join(f"{name}: {_print_value(value)}" for name, value in held)
+
+
 def _print_value(value: object) -> str:
+    if isinstance(value, Block):
+        return f"({_print_block(value)})"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {item}" for key, item in value.items())
+        return ", ".join(f"{key}: {_print_value(item)}" for key, item in value.items())
     if isinstance(value, tuple):
-        return ", ".join(_print_value(item) for item in value)
-    return str(value)
+        return ("; " if any(isinstance(item, Mapping) for item in value) else ", ").join(_print_value(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

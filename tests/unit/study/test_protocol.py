@@ -117,3 +117,22 @@ def test_every_field_the_registry_does_not_state_has_a_source(tmp_path: Path) ->
     assert sources["outcomes.S1.adjust"] == "assumed"
     assert sources["outcomes.S1.readouts"] == "registry"
     assert set(sources.values()) == {"registry", "assumed"}
+
+
+def test_the_list_of_fields_holds_what_a_study_is_judged_by(tmp_path: Path) -> None:
+    fields = {f.path: f.value for f in load_protocol(write(tmp_path, SEED)).sourced_fields()}
+    assert fields["readouts.CCL18"] == (
+        "kind: elisa; unit: pg/mL; standards: (top: 500; points: 7; factor: 2); dilutions: 50; replicates: 2; wavelength_nm: 450; "
+        "reference_wavelength_nm: 570"
+    )
+    assert fields["populations.SSc.criteria.1"] == "variable: acr_eular_2013; op: >=; value: 9"
+    assert fields["experiments.A.conditions"] == "drug: vehicle; drug: ruxolitinib"
+    assert not [path for path in fields if path.startswith("files") or path.split(".")[-1] in {"label", "labels", "aliases"}]
+
+
+def test_a_field_with_its_own_source_keeps_its_line(tmp_path: Path) -> None:
+    text = SEED.replace("reference_wavelength_nm: 570\n    source: assumed", "source: assumed\n    source_of: {dilutions: 'sop:SOP-12'}", 1)
+    fields = {f.path: f.source for f in load_protocol(write(tmp_path, text)).sourced_fields()}
+    assert fields["readouts.CCL18.dilutions"] == "sop:SOP-12"
+    assert fields["readouts.CCL18.unit"] == "assumed"
+    assert "readouts.PDGFBB" in fields
