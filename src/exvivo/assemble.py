@@ -57,6 +57,8 @@ class Value:
     detail: str | None = None
     unit: str | None = None
     plain: float | None = None
+    ratio: float | None = None
+    percent: float | None = None
     measurements: int = 0
     plates: tuple[str, ...] = ()
     specimens: tuple[str, ...] = ()
@@ -233,7 +235,9 @@ def _expression_value(specimen: SpecimenRow, rows: Sequence[Row]) -> Value:
         reason=_text(row["reason"]),
         detail=_text(row["detail"]),
         unit="fluorescence",
-        plain=math.log(median) if median is not None and median > 0 else None,
+        plain=_log(median),
+        ratio=_log(_number(row["ratio"])),
+        percent=_number(row["percent_positive"]),
         measurements=1 if row["file"] else 0,
         specimens=(specimen.name,),
     )
@@ -296,6 +300,8 @@ def _mean_value(values: Sequence[Value]) -> Value:
         plates=tuple(sorted({plate for v in usable for plate in v.plates})),
         specimens=tuple(name for v in usable for name in v.specimens),
         plain=_mean([v.plain for v in usable]),
+        ratio=_mean([v.ratio for v in usable]),
+        percent=_mean([v.percent for v in usable]),
         se=_root_mean_square([v.se for v in usable]),
     )
     if all(value.exact for value in usable):
@@ -437,6 +443,8 @@ def _outcome_row(culture: Culture, readout: str, value: Value, facts: SpecimenRo
         "viability_pct": facts.viability_pct if facts else None,
         "blank_share": value.blank_share,
         "plain_log_value": value.plain if value.plain is not None else value.log_value,
+        "ratio_log_value": value.ratio,
+        "percent_positive": value.percent,
         **{factor: level for factor, level in culture.levels if factor not in {"drug", "serum", "stimulus"}},
     }
 

@@ -24,6 +24,7 @@ from exvivo.estimate.serum import (
     interact,
     list_crossed_sensitivities,
 )
+from exvivo.estimate.statistics import STATISTICS, as_statistic
 from exvivo.estimate.subgroups import estimate_modifier
 from exvivo.numerics.inference import error_of_interval
 from exvivo.study.decisions import Decisions
@@ -169,8 +170,20 @@ def _estimate(task: Task) -> Iterator[Effect]:
     else:
         over = _carry_over(task, pairs, arms)
         yield from _estimate_in_serum(task, described, pairs, over)
+    if isinstance(task.measured_by, FlowReadout):
+        yield from _other_statistics(task, arms)
     if task.outcome.contrast.within:
         yield from _beside_serum(task, pairs, over)
+
+
+def _other_statistics(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Iterator[Effect]:
+    """The same contrast on other statistics of a marker."""
+    for name in STATISTICS:
+        frame = as_statistic(task.frame, name)
+        pairs = _pairs(task, frame)
+        base = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), pairs, wells=task.soluble)
+        estimate = estimate_crossed if _in_serum(pairs, frame, arms) else estimate_pairs
+        yield estimate(base, pairs, task.rules).noting({"statistic": name})
 
 
 def _carry_over(task: Task, pairs: Pairs, arms: Mapping[str, Mapping[str, str]]) -> Mapping[str, float] | None:

@@ -29,7 +29,7 @@ def inspect_study(
     found = [
         *inputs.found,
         *inspect_plates(calibration, outcomes, protocol.assays.readouts),
-        *inspect_tubes(inputs, gating, protocol.panels),
+        *inspect_tubes(inputs, gating, protocol.panels, protocol.analysis),
         *inspect_donors(inputs, outcomes, protocol.design, decisions),
     ]
     found += answers_to_nothing(found, decisions)

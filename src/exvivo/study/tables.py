@@ -525,6 +525,8 @@ OUTCOMES = TableKind(
         _real("viability_pct", "share of living cells", "%"),
         _real("blank_share", "serum blank as share of the total, for soluble readouts in serum"),
         _real("plain_log_value", "ln of the value before serum blanks were subtracted; ln of the plain median for markers"),
+        _real("ratio_log_value", "ln of median over background, for markers"),
+        _real("percent_positive", "events above the control's quantile, for markers", "%"),
     ),
     ("experiment", "donor", "serum_donor", "drug", "serum", "stimulus", "readout"),
     extra="further factors of the protocol, then one text column per clinical variable that a modifier uses",
