@@ -47,16 +47,8 @@ def tables(effect: float) -> tuple[Inputs, Gating]:
             row = {"specimen": name, "experiment": "A", "donor": f"SSC-{donor:03}", "matrix": "cells", "state": "ok", "origin": "t"}
             specimens.append(row | {"drug": drug, "serum": "none", "stimulus": "none"})
             retained = base * factor * float(np.exp(rng.normal() * 0.03))
-            tubes.append(
-                {
-                    "file": f"{name}.fcs",
-                    "specimen": name,
-                    "tube": "full",
-                    "donor": row["donor"],
-                    "retained_pct": retained,
-                    "status": "measured",
-                }
-            )
+            tube = {"file": f"{name}.fcs", "specimen": name, "tube": "full", "donor": row["donor"], "status": "measured"}
+            tubes.append(tube | {"retained_pct": retained})
     schema = {c.name: c.dtype for c in SPECIMENS.columns} | dict.fromkeys(["drug", "serum", "stimulus"], pl.String())
     inputs = Inputs(
         Path(), FILES.empty(), SPECIMENS.build(pl.DataFrame(specimens, schema=schema)), READINGS.empty(), LAYOUT.empty(), VENDOR.empty(),
