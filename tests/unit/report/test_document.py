@@ -234,8 +234,12 @@ def test_a_browser_opens_the_report_offline_with_one_request_and_no_error(html: 
         assert page.locator("tr.estimate").count() == 28
         assert page.locator("figure svg").count() >= 8
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert page.locator("details").evaluate_all("all => all.map(one => one.open = true)")
         page.locator("nav a[href='#findings']").click()
         assert page.locator("#findings h2").is_visible()
+        page.set_viewport_size({"width": 700, "height": 1000})
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         browser.close()
     assert requests == [file.as_uri()]
     assert errors == []
