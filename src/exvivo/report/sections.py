@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from exvivo.report.numbers import print_interval, print_number, print_p, print_percent
+from exvivo.report.numbers import print_df, print_interval, print_number, print_p, print_percent
 from exvivo.report.wording import Wording
 from exvivo.study.decisions import Decision, DecisionKind
 from exvivo.study.model import Contrast, Modifier, ModifierKind, Outcome
@@ -106,7 +106,7 @@ def list_methods(run: Run, words: Wording) -> Grid:
                 str(row["outcome"]),
                 readout_label(row, run.protocol),
                 words.name("method", str(row["method"]) if row["method"] else None),
-                print_number(real(row["df"])),
+                print_df(real(row["df"])),
                 words.detail(str(row["detail"])) if row["detail"] else "",
             )
         )
@@ -192,8 +192,10 @@ def print_count(value: object) -> str:
 
 
 def state_headline(run: Run, words: Wording) -> str:
-    """The primary outcome in one sentence."""
-    outcome = next((o for o in run.protocol.analysis.outcomes if o.role == "primary"), run.protocol.analysis.outcomes[0])
+    """The primary outcome in one sentence, or that there is none: no other outcome is put in its place."""
+    outcome = next((o for o in run.protocol.analysis.outcomes if o.role == "primary"), None)
+    if outcome is None:
+        return words.say("headline", "no_primary", {"count": run.effects.effects.height})
     row = next(row for row in run.effects.effects.rows() if row["outcome"] == outcome.id)
     level, versus = level_labels(run.protocol, outcome.contrast)
     values = {

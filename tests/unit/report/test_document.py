@@ -9,7 +9,7 @@ import pytest
 from exvivo.report import write_report
 from exvivo.report.document import SECTIONS
 from exvivo.report.narrative import tell_intercurrent
-from exvivo.report.sections import count_exclusions, in_order, list_exclusions
+from exvivo.report.sections import count_exclusions, in_order, list_exclusions, state_headline
 from exvivo.report.wording import load_wording
 from exvivo.study.model import TableReadout
 from exvivo.study.run import Run
@@ -112,6 +112,15 @@ def test_few_pairs_are_called_out_with_the_studys_own_number(run: Run, html: str
     assert "This concerns S3 CCL18, PDGF-BB" in html
     assert "With n = 6" not in html
     assert "With n = 5" not in html
+
+
+def test_no_other_outcome_stands_in_for_a_primary_one(run: Run) -> None:
+    words = load_wording()
+    assert state_headline(run, words).startswith("CCL18 with ruxolitinib was ")
+    file = run.protocol.file
+    outcomes = tuple(outcome.model_copy(update={"role": "secondary"}) for outcome in file.outcomes)
+    bare = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, file=file.model_copy(update={"outcomes": outcomes})))
+    assert state_headline(bare, words) == "The protocol names no primary outcome. Registered estimates: 28."
 
 
 def test_modifiers_are_called_dependent_by_the_names_of_the_protocol(run: Run, html: str) -> None:
