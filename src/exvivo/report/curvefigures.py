@@ -37,6 +37,8 @@ Row = Mapping[str, Any]
 
 STEPS = 60
 SIZE = (210, 155)
+RUG_SHARE = 0.06
+"""Room for the signals of specimens right of the curve, as share of the axis."""
 
 
 def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[str], *, quantile: float = 1.96, columns: int = 4) -> Spec:
@@ -83,7 +85,8 @@ def _draw_panel(curve: Row, wells: pl.DataFrame, quantile: float, *, refused: bo
     limits = [{"limit": curve[name]} for name in ("lloq", "uloq") if curve[name] is not None]
     points = _point_rows(standards, edge)
     rug = [{"signal": signal} for signal in wells.filter(wells["role"] == "specimen")["signal"].to_list()]
-    domain = log_domain([edge, *positive, *(row["x"] for row in line), *(row["limit"] for row in limits)], pad=0.03)
+    low, high = log_domain([edge, *positive, *(row["x"] for row in line), *(row["limit"] for row in limits)], pad=0.03)
+    domain = low, high * (high / low) ** RUG_SHARE
     signals = [row[name] for row in line for name in ("y", "low", "high")] + [row["signal"] for row in (*points, *rug)]
     axes = _axes(domain, linear_domain(signals), edge, min(positive), str(curve["unit"] or "as given"))
     views = [*_layers(axes, line, limits, points), _rug(rug, axes)]
@@ -94,7 +97,7 @@ def _subtitle(curve: Row, *, refused: bool) -> str:
     told = "refused; " if refused else ""
     if curve["lloq"] is None or curve["uloq"] is None:
         return told + "no range of quantification"
-    return f"{told}LLOQ {print_number(curve['lloq'])}, ULOQ {print_number(curve['uloq'])}"
+    return f"{told}LLOQ {print_number(curve['lloq'])}, ULOQ {print_number(curve['uloq'])} {curve['unit'] or ''}".rstrip()
 
 
 def _line_rows(curve: Row, ends: tuple[float, float], quantile: float) -> list[Spec]:

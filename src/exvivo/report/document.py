@@ -17,6 +17,7 @@ from exvivo.report.sections import (
     EstimateGroup,
     Grid,
     State,
+    count_exclusions,
     list_assumed,
     list_decisions,
     list_estimates,
@@ -44,6 +45,9 @@ SECTIONS = (
 FOLD_ABOVE = 12
 """Tables with more rows are folded."""
 
+SHEETS_SHOWN = 8
+"""Contact sheets that stand open; those of further donors are folded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -68,6 +72,7 @@ class Page:
     smallest_p: Grid
     verdicts: tuple[Grid, Grid]
     findings: Grid
+    excluded: Grid
     exclusions: Grid
     decisions: Grid
     methods: tuple[str, ...]
@@ -88,6 +93,7 @@ def compose_document(run: Run, words: Wording, versions: Mapping[str, str], prog
         say=words.say,
         sections=SECTIONS,
         fold_above=FOLD_ABOVE,
+        sheets_shown=SHEETS_SHOWN,
         confidence=percent(rules.confidence),
         seed=rules.seed,
         record=run.decisions,
@@ -124,6 +130,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         smallest_p=list_smallest_p(run, words),
         verdicts=list_verdicts(run, words),
         findings=list_findings(run, words),
+        excluded=count_exclusions(run, words),
         exclusions=list_exclusions(run, words),
         decisions=list_decisions(run, words),
         methods=tell_methods(run, words),

@@ -12,7 +12,7 @@ from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
-from exvivo.report.sections import percent
+from exvivo.report.sections import in_order, percent
 from exvivo.report.theme import Spec, render_svg
 from exvivo.report.wording import Wording
 from exvivo.study.protocol import Protocol
@@ -100,7 +100,7 @@ def _plan_curves(run: Run) -> Iterator[Planned]:
     calibration = run.calibration
     refused = frozenset(row["plate"] for row in calibration.verdicts.frame.iter_rows(named=True) if not row["accepted"])
     for k, analyte in enumerate(calibration.curves.frame["analyte"].unique(maintain_order=True).sort().to_list()):
-        curves = calibration.curves.frame.filter(pl.col("analyte") == analyte).sort("plate").to_dicts()
+        curves = sorted(calibration.curves.frame.filter(pl.col("analyte") == analyte).to_dicts(), key=lambda row: in_order(row["plate"]))
         label = run.protocol.assays.readouts[analyte].label if analyte in run.protocol.assays.readouts else str(analyte)
         yield Planned("curves", f"curves-{k}", label, draw_curves(curves, calibration.wells.frame, refused))
 
@@ -112,7 +112,9 @@ def _plan_sheets(run: Run) -> Iterator[Planned]:
     by_donor: dict[str, list[dict[str, object]]] = {}
     for row in run.gating.sketches.rows():
         by_donor.setdefault(str(row["donor"]), []).append(row)
-    for k, (donor, sketches) in enumerate(sorted(by_donor.items())):
+    experiments = dict(run.outcomes.frame.select("donor", "experiment").drop_nulls().sort("experiment", descending=True).iter_rows())
+    listed = sorted(by_donor.items(), key=lambda item: (experiments.get(item[0], "~"), in_order(item[0])))
+    for k, (donor, sketches) in enumerate(listed):
         parents_first = sorted(sketches, key=lambda row: order.get(str(row["gate"]), len(order)))
         yield Planned("sheets", f"sheet-{k}", donor, draw_sheet(parents_first, shares.get(donor, {})))
 
@@ -146,7 +148,7 @@ def _tiles(rows: Sequence[Mapping[str, object]], words: Wording) -> list[Tile]:
         held.setdefault((plate, analyte, rule), []).append(bool(row["passed"]))
         accepted[plate, analyte] = bool(row["accepted"])
     order = {rule: i for i, rule in enumerate(words.sections["rule"])}
-    ordered = sorted(held, key=lambda key: (accepted[key[0], key[1]], key[1], key[0], order.get(key[2], len(order)), key[2]))
+    ordered = sorted(held, key=lambda key: (accepted[key[0], key[1]], key[1], in_order(key[0]), order.get(key[2], len(order)), key[2]))
     return [
         Tile(
             f"{plate} · {analyte}",

@@ -16,7 +16,6 @@ from exvivo.report.theme import (
     GREY,
     HAIR,
     INK,
-    LIGHT,
     ORANGE,
     PALE,
     VERMILION,
@@ -98,7 +97,7 @@ def _draw_donors(panel: Pairs, *, by_donor: bool) -> Spec:
     spans = [end for point in panel.points for end in point.span or ()]
     domain = log_domain([*(point.value for point in panel.points), *spans] or [1.0])
     donors = sorted({point.donor for point in panel.points})
-    colours = {donor: DONOR_COLOURS[i % len(DONOR_COLOURS)] if by_donor else LIGHT for i, donor in enumerate(donors)}
+    colours = {donor: DONOR_COLOURS[i % len(DONOR_COLOURS)] if by_donor else PALE for i, donor in enumerate(donors)}
     rows: list[Row] = [
         {"owner": p.owner, "arm": panel.arms[p.arm], "value": p.value, "bound": p.bound, "line": colours[p.donor],
          "dot": colours[p.donor] if by_donor else (INK, BLUE)[p.arm], "ends": p.span}
@@ -112,7 +111,14 @@ def _draw_donors(panel: Pairs, *, by_donor: bool) -> Spec:
         return quantity(field, log_scale(domain), y_axis)
 
     place = {
-        "x": {"field": "arm", "type": "nominal", "title": None, "sort": arms, "scale": {"domain": arms, "padding": 0.35}, "axis": x_axis},
+        "x": {
+            "field": "arm",
+            "type": "nominal",
+            "title": None,
+            "sort": arms,
+            "scale": {"type": "point", "domain": arms, "padding": 0.35},
+            "axis": x_axis,
+        },
         "y": at("value"),
     }
     observed = [row for row in rows if not row["bound"]]

@@ -19,6 +19,8 @@ from exvivo.report.theme import INK, LIGHT, VERMILION, Spec, beside, draw, layer
 SIDE = 128
 RARE = 0.001
 FEWEST_BINS = 16
+FAINTEST = 3
+"""Shade of 0 to 63 that the emptiest bin with an event has."""
 
 Counts = npt.NDArray[np.float64]
 Ends = tuple[float, float]
@@ -55,10 +57,15 @@ def _draw_gate(sketch: Mapping[str, Any], share: float | None) -> Spec:
             [image], {"type": "image", "width": SIDE, "height": SIDE, "aspect": False}, place | {"url": {"field": "url", "type": "nominal"}}
         ),
         draw(outline, {"type": "line", "color": VERMILION, "strokeWidth": 1.3}, place | {"order": {"field": "order", "type": "ordinal"}}),
-        *_label(str(sketch["gate"]) + ("" if share is None else f" {share:.0f} %")),
+        *_label(str(sketch["gate"]) + ("" if share is None else f" {_percent(share)} %")),
         draw([{}], {"type": "rect", "filled": False, "stroke": LIGHT, "strokeWidth": 0.8}, corners),
     ]
     return layer(views, SIDE, SIDE)
+
+
+def _percent(share: float) -> str:
+    """A share of parent; not 100 unless all events are inside."""
+    return f"{share:.0f}" if share <= 99 or share == 100 else f"{min(share, 99.9):.1f}"
 
 
 def _label(text: str) -> list[Spec]:
@@ -131,15 +138,15 @@ def _counts(sketch: Mapping[str, Any]) -> Counts:
 
 
 def compose_density(counts: Counts) -> str:
-    """Data URL of a PNG whose shade grows with the logarithm of the counts.
+    """Data URL of a PNG whose shade grows with the square root of the counts, so that the dense core stands out; a single event is seen.
 
     Parameters
     ----------
     counts : shape (rows, columns), rows from below
     """
-    shade = np.log1p(counts)
-    top = float(shade.max()) or 1.0
-    image = Image.fromarray(np.flipud(np.round(shade / top * 63)).astype(np.uint8), mode="P")
+    top = float(counts.max()) or 1.0
+    shade = np.where(counts > 0, FAINTEST + (63 - FAINTEST) * np.sqrt(counts / top), 0)
+    image = Image.fromarray(np.flipud(np.round(shade)).astype(np.uint8), mode="P")
     image.putpalette(_palette(64))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=False)

@@ -24,6 +24,15 @@ def print_number(value: float | None, digits: int = 3) -> str:
     return f"{rounded:.{max(0, digits - 1 - magnitude)}f}"
 
 
+def print_df(value: float | None) -> str:
+    """Degrees of freedom: whole ones as whole numbers.
+
+    >>> print_df(21.0), print_df(7.548), print_df(None)
+    ('21', '7.55', '')
+    """
+    return f"{value:.0f}" if value is not None and value == round(value) else print_number(value)
+
+
 def print_p(p: float | None) -> str:
     """A p-value: two significant digits, ``<0.001`` and ``>0.99`` at the ends.
 

@@ -3,10 +3,12 @@
 Nothing is computed here but the way a number is printed; every sentence comes from ``wording``.
 """
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from exvivo.report.numbers import print_interval, print_number, print_p, print_percent
+from exvivo.report.numbers import print_df, print_interval, print_number, print_p, print_percent
 from exvivo.report.wording import Wording
 from exvivo.study.decisions import Decision, DecisionKind
 from exvivo.study.model import Contrast, Modifier, ModifierKind, Outcome
@@ -15,6 +17,8 @@ from exvivo.study.run import Run
 from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Severity
 
 Row = Mapping[str, object]
+
+REPLICATES = "replicate-cv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def list_methods(run: Run, words: Wording) -> Grid:
                 str(row["outcome"]),
                 readout_label(row, run.protocol),
                 words.name("method", str(row["method"]) if row["method"] else None),
-                print_number(real(row["df"])),
+                print_df(real(row["df"])),
                 words.detail(str(row["detail"])) if row["detail"] else "",
             )
         )
@@ -188,8 +192,10 @@ def print_count(value: object) -> str:
 
 
 def state_headline(run: Run, words: Wording) -> str:
-    """The primary outcome in one sentence."""
-    outcome = next((o for o in run.protocol.analysis.outcomes if o.role == "primary"), run.protocol.analysis.outcomes[0])
+    """The primary outcome in one sentence, or that there is none: no other outcome is put in its place."""
+    outcome = next((o for o in run.protocol.analysis.outcomes if o.role == "primary"), None)
+    if outcome is None:
+        return words.say("headline", "no_primary", {"count": run.effects.effects.height})
     row = next(row for row in run.effects.effects.rows() if row["outcome"] == outcome.id)
     level, versus = level_labels(run.protocol, outcome.contrast)
     values = {
@@ -320,12 +326,24 @@ def _few_pairs(run: Run, below: int) -> list[tuple[int, list[str]]]:
     return [(n, [f"{outcome} {', '.join(labels)}" for outcome, labels in held[n].items()]) for n in sorted(held)]
 
 
+def in_order(name: str) -> tuple[tuple[int, str], ...]:
+    """Key that sorts names as people count: plate 2 before plate 10.
+
+    >>> sorted(["p:10", "p:2", "p:1"], key=in_order)
+    ['p:1', 'p:2', 'p:10']
+    """
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part)
+
+
 def list_verdicts(run: Run, words: Wording) -> tuple[Grid, Grid]:
-    """Rules that failed, then rules that held, by plate."""
-    rows = sorted(run.calibration.verdicts.rows(), key=lambda r: (bool(r["accepted"]), str(r["plate"]), str(r["analyte"]), str(r["rule"])))
+    """Rules that failed, then rules that held, by plate; a replicate CV that held is left to the table, where each specimen has one."""
+    rows = sorted(
+        run.calibration.verdicts.rows(), key=lambda r: (bool(r["accepted"]), in_order(str(r["plate"])), str(r["analyte"]), str(r["rule"]))
+    )
     names = heads(words, "plate", "analyte", "rule", "subject", "observed", "allowed", "passed")
-    printed = {held: tuple(_print_verdict(row, words) for row in rows if bool(row["passed"]) is held) for held in (False, True)}
-    return Grid(names, printed[False], frozenset({4})), Grid(names, printed[True], frozenset({4}))
+    failed = tuple(_print_verdict(row, words) for row in rows if not row["passed"])
+    held = tuple(_print_verdict(row, words) for row in rows if row["passed"] and row["rule"] != REPLICATES)
+    return Grid(names, failed, frozenset({4})), Grid(names, held, frozenset({4}))
 
 
 def _print_verdict(row: Row, words: Wording) -> GridRow:
@@ -376,23 +394,40 @@ def list_findings(run: Run, words: Wording) -> Grid:
 
 
 def list_exclusions(run: Run, words: Wording) -> Grid:
-    """Everything that was left out, censored or refused."""
+    """Everything that was left out, censored or refused; readouts of one target that went for one reason share a line."""
+    held: dict[tuple[str, ...], dict[str, None]] = {}
+    for row in run.exclusions.rows():
+        detail = words.detail(str(row["detail"])) if row["detail"] else ""
+        key = (str(row["what"]), str(row["target"]), _name_excluder(row, words), tell_reason(row["reason"], words), detail)
+        held.setdefault(key, {})[str(row["readout"] or "")] = None
     printed = tuple(
-        GridRow(
-            (
-                str(row["what"]),
-                str(row["target"]),
-                str(row["readout"] or ""),
-                words.say("words", "decision", {"seq": row["decision"]})
-                if row["decision"] is not None
-                else words.name("by", str(row["by"])),
-                tell_reason(row["reason"], words),
-                words.detail(str(row["detail"])) if row["detail"] else "",
-            )
-        )
-        for row in run.exclusions.rows()
+        GridRow((what, target, ", ".join(filter(None, readouts)), by, reason, detail))
+        for (what, target, by, reason, detail), readouts in held.items()
     )
     return Grid(heads(words, "what", "target", "readout", "by", "reason", "detail"), printed)
+
+
+def _name_excluder(row: Row, words: Wording) -> str:
+    """Rule or decision that left a row out; for a value that an excluded donor or well took along, that decision."""
+    known = json.loads(str(row["detail"])) if row["detail"] and row["reason"] == Reason.EXCLUDED else {}
+    seq = row["decision"] if row["decision"] is not None else known.get("decision")
+    return words.name("by", str(row["by"])) if seq is None else words.say("words", "decision", {"seq": seq})
+
+
+def count_exclusions(run: Run, words: Wording) -> Grid:
+    """Values left out or censored: how many by readout and reason."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in run.exclusions.rows():
+        if row["what"] == "value" and row["readout"]:
+            key = str(row["readout"]), str(row["reason"])
+            counts[key] = counts.get(key, 0) + 1
+    reasons = list(dict.fromkeys(reason for _, reason in sorted(counts)))
+    named = [name for name in run.protocol.design.readouts if any(readout == name for readout, _ in counts)]
+    rows = [
+        GridRow((run.protocol.design.readouts[name].label, *(str(counts.get((name, reason), 0)) for reason in reasons))) for name in named
+    ]
+    told = tuple(words.say("short_reason", reason) if reason in words.sections["short_reason"] else reason for reason in reasons)
+    return Grid((words.say("column", "readout"), *told), tuple(rows), frozenset(range(1, len(reasons) + 1)))
 
 
 def list_decisions(run: Run, words: Wording) -> Grid:

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-INK, GREY, PALE, LIGHT, HAIR = "#1a1a1a", "#666666", "#9aa1a8", "#b8bec4", "#e3e6e8"
+INK, GREY, PALE, LIGHT, HAIR = "#1a1a1a", "#666666", "#858c93", "#b8bec4", "#e3e6e8"
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
 DONOR_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, "#8c6d31", "#444444")

@@ -13,6 +13,9 @@ from importlib.resources import files
 
 from exvivo.report.numbers import print_number, print_p
 
+WHOLE = 1e6
+"""Whole numbers below it are printed without decimals."""
+
 NOTHING: Mapping[str, object] = {}
 
 
@@ -54,6 +57,8 @@ class Wording:
         return "; ".join(f"{self._label(key)}: {self._told(key, value)}" for key, value in values.items())
 
     def _told(self, key: str, value: object) -> str:
+        if key == "code":
+            return self.name("finding", str(value))
         return print_p(value) if key.startswith("p_") and isinstance(value, float) else self._value(value)
 
     def _label(self, key: str) -> str:
@@ -69,7 +74,7 @@ class Wording:
         if isinstance(value, bool):
             return self.say("words", "yes" if value else "no")
         if isinstance(value, float):
-            return print_number(value)
+            return f"{value:.0f}" if value == round(value) and abs(value) < WHOLE else print_number(value)
         return self.sections["detail"].get(str(value), str(value))
 
 

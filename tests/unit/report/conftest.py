@@ -469,6 +469,8 @@ def run(protocol: Protocol) -> Run:
             "detail": '{"lloq": 9.4}',
         },
     ]
+    taken = {"what": "value", "target": "A/SSc002", "by": "rule", "reason": "excluded", "detail": '{"decision": 3}'}
+    exclusions += [{**taken, "readout": readout} for readout in ("CCL18", "IL6")]
     calibration, gating, outcomes = make_calibration(rng), make_gating(rng), make_outcomes(rng)
     effects = make_effects(protocol, rng)
     return Run(

@@ -3,15 +3,17 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from exvivo.report import write_report
 from exvivo.report.document import SECTIONS
 from exvivo.report.narrative import tell_intercurrent
+from exvivo.report.sections import count_exclusions, in_order, list_exclusions, state_headline
 from exvivo.report.wording import load_wording
 from exvivo.study.model import TableReadout
 from exvivo.study.run import Run
-from exvivo.study.tables import EFFECTS
+from exvivo.study.tables import EFFECTS, SKETCHES
 
 
 class Loads(HTMLParser):
@@ -112,6 +114,15 @@ def test_few_pairs_are_called_out_with_the_studys_own_number(run: Run, html: str
     assert "With n = 5" not in html
 
 
+def test_no_other_outcome_stands_in_for_a_primary_one(run: Run) -> None:
+    words = load_wording()
+    assert state_headline(run, words).startswith("CCL18 with ruxolitinib was ")
+    file = run.protocol.file
+    outcomes = tuple(outcome.model_copy(update={"role": "secondary"}) for outcome in file.outcomes)
+    bare = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, file=file.model_copy(update={"outcomes": outcomes})))
+    assert state_headline(bare, words) == "The protocol names no primary outcome. Registered estimates: 28."
+
+
 def test_modifiers_are_called_dependent_by_the_names_of_the_protocol(run: Run, html: str) -> None:
     (sentence,) = re.findall(r"The modifiers are not independent of each other: (.*?) describe", html)
     assert len(sentence.split(", ")) == len(run.protocol.analysis.modifiers)
@@ -126,6 +137,30 @@ def test_only_events_that_the_study_can_meet_are_told(run: Run) -> None:
     assert "plate" not in " ".join(tell_intercurrent(bare, words))
     assert "blood draw" not in " ".join(tell_intercurrent(bare, words))
     assert len(tell_intercurrent(run.protocol, words)) == 5
+
+
+def test_values_left_out_are_counted_and_told_once_for_a_target(run: Run) -> None:
+    words = load_wording()
+    rows = [row.cells for row in list_exclusions(run, words).rows if row.cells[1] == "A/SSc002"]
+    assert rows == [("value", "A/SSc002", "CCL18, IL6", "decision 3", words.say("reason", "excluded"), "decision: 3")]
+    counted = count_exclusions(run, words)
+    assert counted.heads == ("Readout", "excluded by decision", "below LLOQ")
+    assert [row.cells for row in counted.rows] == [("CCL18", "1", "0"), ("IL-6", "1", "1")]
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    assert sorted(["p:10", "p:2", "10", "p", "2:a", "p:2:b"], key=in_order) == ["p", "p:2", "p:2:b", "p:10", "2:a", "10"]
+
+
+def test_contact_sheets_beyond_the_first_are_folded(run: Run, tmp_path: Path) -> None:
+    sketches = run.gating.sketches.frame.filter(pl.col("donor") == "HD01")
+    frames = [run.gating.sketches.frame, *(sketches.with_columns(donor=pl.lit(f"HD{k}")) for k in range(20, 30))]
+    many = dataclasses.replace(run, gating=dataclasses.replace(run.gating, sketches=SKETCHES.build(pl.concat(frames))))
+    write_report(many, tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Show 5 further donors" in text
+    donors = [caption for caption in re.findall(r"<figcaption>([^<]+)</figcaption>", text) if caption.startswith(("SSc0", "HD"))]
+    assert donors == ["SSc001", "SSc002", "HD01", *(f"HD{k}" for k in range(20, 30))]
 
 
 def test_a_blinded_report_shows_no_number_of_an_effect(blinded_run: Run, blinded_html: str) -> None:
@@ -152,7 +187,7 @@ def test_every_code_of_the_run_is_told_in_words(run: Run, html: str) -> None:
 
 
 def test_a_run_without_curves_cells_or_findings_still_has_its_report(run: Run, tmp_path: Path) -> None:
-    from exvivo.study.tables import CURVES, EXCLUSIONS, FINDINGS, SKETCHES, SUPPLEMENTARY, VERDICTS
+    from exvivo.study.tables import CURVES, EXCLUSIONS, FINDINGS, SUPPLEMENTARY, VERDICTS
 
     bare = dataclasses.replace(
         run,
@@ -208,8 +243,12 @@ def test_a_browser_opens_the_report_offline_with_one_request_and_no_error(html: 
         assert page.locator("tr.estimate").count() == 28
         assert page.locator("figure svg").count() >= 8
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert page.locator("details").evaluate_all("all => all.map(one => one.open = true)")
         page.locator("nav a[href='#findings']").click()
         assert page.locator("#findings h2").is_visible()
+        page.set_viewport_size({"width": 700, "height": 1000})
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         browser.close()
     assert requests == [file.as_uri()]
     assert errors == []

@@ -1,4 +1,6 @@
+import base64
 import dataclasses
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from exvivo.report.axes import linear_domain, log_domain, log_ticks
 from exvivo.report.curvefigures import band_at, draw_curves, value_at
@@ -177,20 +180,28 @@ def test_the_band_agrees_with_numerical_derivatives() -> None:
     np.testing.assert_allclose(band_at(x, parameters, covariance), expected, rtol=1e-6)
 
 
+def decode(url: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))).convert("RGB")
+
+
 def test_a_density_is_one_small_image_with_rows_from_below() -> None:
-    import base64
-    import io
-
-    from PIL import Image
-
     counts = np.zeros((64, 64))
     counts[0, 63] = 100.0
     url = compose_density(counts)
-    image = Image.open(io.BytesIO(base64.b64decode(url.removeprefix("data:image/png;base64,")))).convert("RGB")
+    image = decode(url)
     assert image.size == (64, 64)
     assert image.getpixel((63, 63)) == (8, 51, 112)
     assert image.getpixel((0, 0)) == (255, 255, 255)
     assert len(url) < 2000
+
+
+def test_the_dense_core_stands_out_and_a_single_event_is_seen() -> None:
+    counts = np.zeros((64, 64))
+    counts[0, :3] = 1.0, 100.0, 400.0
+    image = decode(compose_density(counts))
+    greys = np.asarray(image, dtype=np.int64).sum(axis=2)[63, :4].tolist()
+    assert greys[3] == 765 > greys[0] > greys[1] > greys[2]
+    assert greys[1] - greys[2] > 150
 
 
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=3, max_size=8))

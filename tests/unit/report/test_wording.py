@@ -71,6 +71,8 @@ def test_details_are_told_in_words() -> None:
     assert words.detail('{"p_best": 4.8e-07, "p_rank_worst": 0.02222}') == (
         "smallest p within the limits: <0.001; largest rank p within the limits: 0.022"
     )
+    assert words.detail('{"code": "donor-unknown"}') == f"finding: {words.say('finding', 'donor-unknown')}"
+    assert words.detail('{"per": 10.0}') == "step: 10"
     assert words.detail(None) == ""
     assert words.detail("not json") == "not json"
 
