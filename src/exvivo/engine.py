@@ -86,9 +86,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Memo:
-    """Results on disk, by key. Disposable: deleting the folder only costs time."""
+    """Results on disk, by key. Disposable: deleting the folder only costs time. ``frozen`` reads and never writes."""
 
     folder: Path
+    frozen: bool = False
 
     def load(self, key: str) -> Parcel | None:
         """Stored parcel, or None when there is none or it cannot be read."""
@@ -99,6 +100,8 @@ class Memo:
 
     def save(self, key: str, parcel: Parcel) -> None:
         """Store a parcel atomically."""
+        if self.frozen:
+            return
         write_atomically(self._path(key), parcel.to_bytes())
 
     def _path(self, key: str) -> Path:

@@ -158,7 +158,9 @@ def check_study(folder: Path, work: Work | None = None) -> Examined:
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
     check_record(folder, protocol, decisions)
-    return examine(folder, protocol, decisions, work or Work(), Clock())
+    given = work or Work()
+    remembered = Work(given.executor, Memo(folder / RESULTS / MEMO, frozen=True), given.progress, protocol.analysis.rules.seed)
+    return examine(folder, protocol, decisions, remembered, Clock())
 
 
 def report_study(folder: Path, progress: Progress | None = None) -> Manifest:

@@ -14,7 +14,7 @@ from exvivo.numerics.least_squares import Standards
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ElisaReadout
 from exvivo.study.run import Calibration
-from exvivo.study.statuses import Severity, WellStatus
+from exvivo.study.statuses import Reason, Severity, WellStatus
 from exvivo.study.tables import Table
 
 MIN_LEVELS = 5
@@ -129,9 +129,12 @@ def _other_standards(calibration: Calibration, readouts: Mapping[str, ElisaReado
 
 
 def _refused_plates(calibration: Calibration) -> Iterator[Finding]:
+    """Plates that the rules refused; one that a decision took out needs no finding."""
+    wells = calibration.wells.frame.filter(pl.col("status") != WellStatus.EMPTY.value)
+    kept = set(wells.filter(pl.col("reason").is_null() | (pl.col("reason") != Reason.EXCLUDED.value))["plate"])
     failed: dict[tuple[str, str], list[str]] = {}
     for row in calibration.verdicts.frame.iter_rows(named=True):
-        if not row["accepted"] and not row["passed"]:
+        if not row["accepted"] and not row["passed"] and row["rule"] != "accepted" and row["plate"] in kept:
             failed.setdefault((row["plate"], row["analyte"]), []).append(row["rule"])
     for (plate, analyte), rules in failed.items():
         evidence = f"{analyte}: failed {', '.join(sorted(set(rules)))}"

@@ -1,12 +1,12 @@
 """Which files of a study folder are read, and as what: paths and digests, nothing opened but to be hashed."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from exvivo.study.findings import Finding, FindingCode
-from exvivo.study.model import Files
+from exvivo.study.model import Files, FlowReadout
 from exvivo.study.protocol import Design
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import FILES, Table
@@ -95,18 +95,24 @@ def describe_source(folder: Path, name: str, role: str) -> Source:
     return Source(name, digest.hexdigest(), (folder / name).stat().st_size, role)
 
 
-def check_sources(sources: Sources) -> Iterator[Finding]:
-    """The same file twice, and files that were passed over."""
+def check_sources(sources: Sources, layout: Table, design: Design) -> Iterator[Finding]:
+    """The same file twice, and files that were passed over. A file touches the readouts that were measured in it."""
+    markers = tuple(name for name, readout in design.readouts.items() if isinstance(readout, FlowReadout))
     seen: dict[tuple[str, str], Source] = {}
     for source in sources.files:
         first = seen.setdefault((source.role, source.sha256), source)
         if first is not source and source.role in {"export", "fcs"}:
-            evidence = f"the same bytes as {first.path}"
-            yield Finding(
-                FindingCode.FILE_DUPLICATE, Severity.ERROR, source.path, evidence, "Remove one of them, or put the right file in its place"
-            )
+            evidence, suggestion = f"the same bytes as {first.path}", "Remove one of them, or put the right file in its place"
+            readouts = markers if source.role == "fcs" else _analytes(layout, {first.stem, source.stem})
+            yield Finding(FindingCode.FILE_DUPLICATE, Severity.ERROR, source.path, evidence, suggestion, readouts)
     for name in sources.debris:
         yield Finding(FindingCode.FILE_UNLISTED, Severity.NOTE, name, "a hidden or temporary file that was passed over", "Nothing to do")
+
+
+def _analytes(layout: Table, stems: Collection[str]) -> tuple[str, ...]:
+    """Analytes on the plates of some exports."""
+    plates = layout.frame.filter(layout.frame["plate"].str.replace(r":\d+$", "").is_in(list(stems)))
+    return tuple(plates["analyte"].drop_nulls().unique().sort())
 
 
 def read_bytes(folder: Path, source: Source) -> bytes:
