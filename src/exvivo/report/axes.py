@@ -48,7 +48,7 @@ def log_ticks(domain: tuple[float, float], most: int = 5) -> list[float]:
     >>> log_ticks((0.8, 120.0))
     [1.0, 10.0, 100.0]
     >>> log_ticks((0.3, 1.4))
-    [0.3, 0.5, 1.0]
+    [0.3, 0.5, 0.7, 1.0]
     """
     chosen: list[float] = []
     for mantissas in _MANTISSAS:

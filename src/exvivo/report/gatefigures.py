@@ -108,7 +108,7 @@ def clip_polygon(vertices: Sequence[Ends], box: Box) -> list[Ends]:
     """Part of a polygon inside a box (Sutherland and Hodgman, Commun. ACM 17:32, 1974).
 
     >>> clip_polygon([(-1.0, 0.0), (1.0, 0.0), (1.0, 1.0), (-1.0, 1.0)], ((0.0, 2.0), (0.0, 2.0)))
-    [(0.0, 1.0), (0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
+    [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
     """
     ring = [(float(x), float(y)) for x, y in vertices]
     for axis, ends in enumerate(box):
