@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from exvivo.study.decisions import DecisionKind, Decisions
 from exvivo.study.findings import FindingCode
 from exvivo.study.run import Calibration, Gating
-from exvivo.study.statuses import ExpressionStatus, SpecimenStatus, WellStatus
+from exvivo.study.statuses import ExpressionStatus, Reason, SpecimenStatus, WellStatus
 from exvivo.study.tables import EXCLUSIONS, Table
 
 Row = dict[str, object]
@@ -61,4 +61,7 @@ def _values(outcomes: Table) -> Iterator[Row]:
 
 
 def _by_rule(what: str, target: str, readout: str | None, reason: str, detail: str | None) -> Row:
-    return {"what": what, "target": target, "readout": readout, "by": "rule", "reason": reason, "detail": detail, "decision": None}
+    """Row of what a rule left out; what follows from a decision on something larger names that decision."""
+    decision = json.loads(detail).get("decision") if detail and reason == Reason.EXCLUDED else None
+    by = "rule" if decision is None else "decision"
+    return {"what": what, "target": target, "readout": readout, "by": by, "reason": reason, "detail": detail, "decision": decision}

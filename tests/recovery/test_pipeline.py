@@ -138,7 +138,10 @@ def test_an_excluded_donor_leaves_every_estimate_and_keeps_its_rows(copy: Copy, 
     kept = run.outcomes.frame.filter(pl.col("donor") == "SSC-003")
     assert kept.height == finished.run.outcomes.frame.filter(pl.col("donor") == "SSC-003").height
     assert kept["reason"].unique().to_list() == ["excluded"]
-    assert run.exclusions.frame.filter(pl.col("target") == "SSC-003", pl.col("by") == "decision").height == 1
+    listed = run.exclusions.frame.filter(pl.col("by") == "decision")
+    assert listed.filter(pl.col("what") == "donor")["target"].to_list() == ["SSC-003"]
+    assert listed.filter(pl.col("what") == "value").height == kept.height
+    assert listed["decision"].unique().to_list() == [3]
     assert run.without_post_hoc.frame.equals(finished.run.effects.effects.frame)  # decided after unblinding: shown without it too
 
 

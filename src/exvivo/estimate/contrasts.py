@@ -159,7 +159,7 @@ def _rank(base: Effect, d: Array, rules: Rules) -> Effect:
 def _flip(base: Effect, d: Array, rules: Rules) -> Effect:
     test = compare_sign_flips(d, rng=rng_for(rules.analysis.seed, rules.key))
     return replace(base, estimate=ratio(test.mean), p=test.p, method=Method.SIGN_FLIP, status=EffectStatus.ESTIMATED).noting(
-        {"smallest_p": smallest_p(d.size), "flips": test.flips, "exact": test.exact}
+        {"smallest_p": max(smallest_p(d.size), 1 / test.flips), "flips": test.flips, "exact": test.exact}
     )
 
 
