@@ -135,8 +135,9 @@ def test_an_excluded_donor_leaves_every_estimate_and_keeps_its_rows(copy: Copy, 
     run = run_study(folder).run
     before, after = finished.run.effects.effects.rows()[0], run.effects.effects.rows()[0]
     assert int(str(after["donors"])) == int(str(before["donors"])) - 1
-    kept = run.outcomes.frame.filter(pl.col("donor") == "SSC-003")
-    assert kept.height == finished.run.outcomes.frame.filter(pl.col("donor") == "SSC-003").height
+    concerned = (pl.col("donor") == "SSC-003") | (pl.col("serum_donor") == "SSC-003")
+    kept = run.outcomes.frame.filter(concerned)
+    assert kept.height == finished.run.outcomes.frame.filter(concerned).height
     assert kept["reason"].unique().to_list() == ["excluded"]
     listed = run.exclusions.frame.filter(pl.col("by") == "decision")
     assert listed.filter(pl.col("what") == "donor")["target"].to_list() == ["SSC-003"]
