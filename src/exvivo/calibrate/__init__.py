@@ -45,7 +45,8 @@ def calibrate_plates(inputs: Inputs, assays: Assays, decisions: Decisions, work:
 
     uncalibrated = WELLS.from_rows(describe_uncalibrated(other)).frame
     every = pl.concat([uncalibrated, *(parcel.frames["wells"] for parcel in parcels)])
-    order = sorted(range(every.height), key=lambda i: (every["plate"][i], *well_position(every["well"][i])))
+    places = list(every.select("plate", "well").iter_rows())
+    order = sorted(range(every.height), key=lambda i: (places[i][0], *well_position(places[i][1])))
     return Calibration(
         wells=WELLS.build(every[order]),
         curves=gather(CURVES, "plate", "analyte"),

@@ -33,7 +33,6 @@ CONTEXT_COLUMNS = (
     "redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance", "redcap_data_access_group", "redcap_survey_identifier",
 )  # fmt: skip
 _CHOICE_TYPES = {"radio", "dropdown", "checkbox"}
-_NOT_EXPORTED = {"descriptive"}
 _TICKED = {"1": True, "Checked": True, "0": False, "Unchecked": False, "": False}
 _LOGICAL = {"TRUE": "1", "FALSE": "0"}  # how spreadsheets and R write the codes of a 0/1 field back
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?")

@@ -17,11 +17,11 @@ from exvivo.formats import gatingml
 from exvivo.gate.autogate import FittedGate, GateFailureError, fit_gates
 from exvivo.gate.geometry import describe_gate
 from exvivo.gate.measure import Pair, express_marker, fail, pair_tubes
-from exvivo.gate.populations import Evaluation, count_populations
-from exvivo.gate.prepare import DonorTask, OpenTube, Trouble, open_tube
+from exvivo.gate.populations import Evaluation, channels_of, count_populations
+from exvivo.gate.prepare import DonorTask, OpenTube, Trouble, Tube, open_tube
 from exvivo.gate.sketch import sketch_gates
 from exvivo.gate.stability import gating_variance
-from exvivo.study.design import BooleanGate, Gate, GatingTree
+from exvivo.study.design import Gate, GatingTree
 from exvivo.study.statuses import ExpressionStatus, Reason
 from exvivo.study.tables import EXPRESSIONS, GATES, GATING_VARIANCE, POPULATIONS, SKETCHES, TUBES
 
@@ -55,7 +55,7 @@ def gate_donor(task: DonorTask) -> Parcel:
     frames = {
         "gates": GATES.from_rows(_gate_rows(task, gated)).frame,
         "populations": POPULATIONS.build(pl.concat(counted, how="diagonal")).frame if counted else POPULATIONS.empty().frame,
-        "tubes": TUBES.from_rows([_tube_row(task, tube.file, opened, troubles) for tube in task.tubes]).frame,
+        "tubes": TUBES.from_rows([_tube_row(task, tube, opened, troubles) for tube in task.tubes]).frame,
         "expressions": EXPRESSIONS.from_rows(rows).frame,
         "gating_variance": GATING_VARIANCE.from_rows(gating_variance(task.donor, gated.fitted, pairs, task.rules.population)).frame,
         "sketches": SKETCHES.from_rows(sketch_gates(task.donor, gated.gates, tubes) if tubes else []).frame,
@@ -79,15 +79,7 @@ def _open_all(task: DonorTask, tree: GatingTree | None) -> tuple[dict[str, OpenT
 def _needed_channels(task: DonorTask, tree: GatingTree | None) -> list[str]:
     if tree is None:
         return sorted({channel for template in task.rules.gates for channel in template.channels})
-    needed: set[str] = set()
-    for gate in tree.gates:
-        for dimension in () if isinstance(gate, BooleanGate) else gate.dimensions:
-            matrix = tree.matrices.get(dimension.compensation)
-            ratio = dimension.ratio
-            names = [dimension.channel] if ratio is None else [ratio.numerator, ratio.denominator]
-            for name in names:
-                needed |= set(matrix.detectors) if matrix is not None and name in matrix.fluorochromes else {name}
-    return sorted(needed)
+    return sorted({name for gate in tree.gates for name in channels_of(gate, tree.matrices)})
 
 
 def _gate_all(task: DonorTask, tree: GatingTree | None, opened: dict[str, OpenTube], troubles: dict[str, Trouble]) -> _Gated:
@@ -137,8 +129,8 @@ def _gate_rows(task: DonorTask, gated: _Gated) -> list[Row]:
     return rows
 
 
-def _tube_row(task: DonorTask, file: str, opened: Mapping[str, OpenTube], troubles: Mapping[str, Trouble]) -> Row:
-    tube = next(tube for tube in task.tubes if tube.file == file)
+def _tube_row(task: DonorTask, tube: Tube, opened: Mapping[str, OpenTube], troubles: Mapping[str, Trouble]) -> Row:
+    file = tube.file
     row: Row = {"file": file, "specimen": tube.specimen, "tube": tube.kind, "marker": tube.marker, "batch": tube.batch}
     row["donor"] = task.donor or None
     if file not in opened:

@@ -234,19 +234,17 @@ def _pick(column: NDArray[np.floating], rows: Rows | None) -> NDArray[np.floatin
 def _missing_channels(tree: GatingTree, matrices: Mapping[str, SpilloverMatrix], positions: Mapping[str, int]) -> list[str]:
     messages = []
     for gate in tree.gates:
-        wanted: dict[str, None] = {}
-        for dimension in () if isinstance(gate, BooleanGate) else gate.dimensions:
-            wanted |= dict.fromkeys(_needed_channels(dimension, matrices))
-        if absent := [name for name in wanted if name not in positions]:
+        if absent := [name for name in channels_of(gate, matrices) if name not in positions]:
             found = f"the file has no channel {', '.join(absent)}"
             messages.append(fault(f"gate '{gate.name}'", found, f"one of {', '.join(positions)}", "Use gates made for this panel"))
     return messages
 
 
-def _needed_channels(dimension: Dimension, matrices: Mapping[str, SpilloverMatrix]) -> list[str]:
-    names = [dimension.channel] if dimension.ratio is None else [dimension.ratio.numerator, dimension.ratio.denominator]
-    matrix = matrices.get(dimension.compensation)
+def channels_of(gate: Gate, matrices: Mapping[str, SpilloverMatrix]) -> list[str]:
+    """Channels ($PnN) that a file must have for the gate, each once: those of its axes, or all detectors where these are compensated."""
     needed: list[str] = []
-    for name in names:
-        needed.extend(matrix.detectors if matrix is not None and name in matrix.fluorochromes else [name])
-    return needed
+    for dimension in () if isinstance(gate, BooleanGate) else gate.dimensions:
+        ratio, matrix = dimension.ratio, matrices.get(dimension.compensation)
+        for name in [dimension.channel] if ratio is None else [ratio.numerator, ratio.denominator]:
+            needed.extend(matrix.detectors if matrix is not None and name in matrix.fluorochromes else [name])
+    return list(dict.fromkeys(needed))

@@ -20,11 +20,9 @@ from exvivo.study.model import ControlKind, Panel
 from exvivo.study.protocol import Panels, plain
 from exvivo.study.run import Inputs
 from exvivo.study.statuses import ExpressionStatus, Reason
-from exvivo.study.tables import EVENTS, SPECIMENS, TUBE_SHEET, Table
+from exvivo.study.tables import Table
 
 Cells = Mapping[str, object]
-
-REQUIRED_INPUTS = (SPECIMENS, EVENTS, TUBE_SHEET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What looks wrong on plates: exchanged standards, refused plates, pairs split over plates, reduced readings that disagree."""
+"""What looks wrong on plates: another standard series than planned, exchanged standards, refused plates, pairs split over plates."""
 
 import itertools
 import json
@@ -54,6 +54,11 @@ class _Series:
         return sorted({float(x) for x in self.nominal if x > 0}, reverse=True)
 
     @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Every two levels."""
+        return list(itertools.combinations(self.levels, 2))
+
+    @property
     def scatter(self) -> float:
         """Relative residual SD of the curve as it was fitted; infinite when there is none."""
         known = np.isfinite(self.fitted) & (self.fitted > 0)
@@ -97,13 +102,12 @@ def _series(calibration: Calibration) -> Iterator[_Series]:
 
 def _exchanged_standards(calibration: Calibration) -> Iterator[Finding]:
     """Two standards whose labels fit the curve far better when exchanged."""
-    for series in _series(calibration):
-        inverted = series.inversion > INVERSION_ERRORS
-        if series.scatter <= EXCHANGE_CV and not inverted:
-            continue
-        pairs = list(itertools.combinations(series.levels, 2))
-        candidates = [series.exchanged(math.nan, math.nan), *(series.exchanged(a, b) for a, b in pairs)]
-        curve, *exchanged = fit_curves(candidates, Weighting.RECIPROCAL_SQUARED)
+    doubtful = [series for series in _series(calibration) if series.scatter > EXCHANGE_CV or series.inversion > INVERSION_ERRORS]
+    candidates = [series.exchanged(a, b) for series in doubtful for a, b in [(math.nan, math.nan), *series.pairs]]
+    fits = iter(fit_curves(candidates, Weighting.RECIPROCAL_SQUARED))  # all at once: one plate at a time takes many times as long
+    for series in doubtful:
+        inverted, pairs = series.inversion > INVERSION_ERRORS, series.pairs
+        curve, *exchanged = itertools.islice(fits, 1 + len(pairs))
         scatter = math.sqrt(curve.rss / max(curve.df, 1))
         (first, second), best = min(zip(pairs, exchanged, strict=True), key=lambda item: item[1].rss)
         if curve.rss > (INVERSION_GAIN if inverted else EXCHANGE_GAIN) * best.rss:

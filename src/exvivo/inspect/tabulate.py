@@ -15,7 +15,7 @@ def tabulate_findings(
 ) -> Table:
     """FINDINGS from findings, the outcomes that each touches and the decisions that answer them."""
     rows: dict[tuple[str, str], dict[str, object]] = {}
-    for finding in sorted(set(found), key=lambda f: (_ORDER[f.severity], f.code, f.place, f.evidence)):
+    for finding in sorted(dict.fromkeys(found), key=lambda f: (_ORDER[f.severity], f.code, f.place, f.evidence)):
         answer = (answers or {}).get(f"{finding.code}@{finding.place}")
         row: dict[str, object] = {
             "code": finding.code.value,

@@ -33,7 +33,6 @@ class FindingCode(StrEnum):
     CHANNEL_MISSING = "channel-missing"
     VOLTAGE_DIFFERS = "voltage-differs"
     GATE_YIELD_DIFFERS = "gate-yield-differs"
-    REDUCED_DISAGREES = "reduced-disagrees"
     VALUE_OUT_OF_RANGE = "value-out-of-range"
     POPULATION_MISMATCH = "population-mismatch"
     BLANK_MISSING = "blank-missing"

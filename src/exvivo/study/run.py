@@ -25,8 +25,8 @@ LOADINGS = ("l1", "l2", "l3", "l4")
 class Inputs:
     """What the instruments, the lab and the clinic wrote, as tables; nothing interpreted.
 
-    ``codes`` maps coded condition names to true ones while a study is blinded, and is empty otherwise;
-    ``found`` is what reading could not link.
+    ``found`` is what reading could not link; while the study is ``blinded``, levels of the blinded factor are codes
+    in ``specimens`` and ``quantified``.
     """
 
     folder: Path
