@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -218,6 +219,8 @@ def test_a_browser_opens_the_report_offline_with_one_request_and_no_error(html: 
 
     executable = Path("/usr/bin/chromium")
     if not executable.exists():
+        if os.environ.get("EXVIVO_REQUIRE_CHROMIUM"):
+            pytest.fail(f"there is no browser at {executable}, and this run must not skip it")
         pytest.skip(f"there is no browser at {executable}")
     file = tmp_path / "report with a space.html"
     file.write_text(html, encoding="utf-8")
