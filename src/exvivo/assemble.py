@@ -247,21 +247,25 @@ def _table_values(inputs: Inputs, design: Design) -> Iterable[Measured]:
     for row in inputs.quantified.frame.iter_rows(named=True):
         levels = tuple((factor, row.get(factor) or spec.reference) for factor, spec in design.factors.items())
         culture = Culture(row["experiment"], row["donor"], row["serum_donor"], None, levels)
-        given = _number(row["value"])
-        lower, upper = (_log(_number(row[name])) for name in ("lower_bound", "upper_bound"))
-        positive = given is not None and given > 0
-        status = str(row["status"]) if positive or lower is not None or upper is not None else SpecimenStatus.MISSING.value
-        value = Value(
-            status=status,
-            log_value=_log(given) if positive and status == SpecimenStatus.QUANTIFIED else None,
-            lower=lower,
-            upper=upper,
-            reason=_text(row["reason"]) if positive else Reason.BELOW_DETECTION.value,
-            detail=_text(row["detail"]),
-            unit=_text(row["unit"]),
-            measurements=1,
-        )
-        yield (culture, row["readout"]), value, None
+        yield (culture, row["readout"]), _table_value(row), None
+
+
+def _table_value(row: Row) -> Value:
+    """Value of one row of QUANTIFIED; what has no logarithm, as a median below its control's, is missing."""
+    given = _number(row["value"])
+    lower, upper = (_log(_number(row[name])) for name in ("lower_bound", "upper_bound"))
+    positive = given is not None and given > 0
+    status = str(row["status"]) if positive or lower is not None or upper is not None else SpecimenStatus.MISSING.value
+    return Value(
+        status=status,
+        log_value=_log(given) if positive and status == SpecimenStatus.QUANTIFIED else None,
+        lower=lower,
+        upper=upper,
+        reason=Reason.BELOW_DETECTION.value if given is not None and not positive else _text(row["reason"]),
+        detail=_text(row["detail"]),
+        unit=_text(row["unit"]),
+        measurements=1,
+    )
 
 
 def _number(value: object) -> float | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exvivo.assemble import Value, _combine_plates, _mean_value, subtract_blank
+from exvivo.assemble import Value, _combine_plates, _mean_value, _table_value, subtract_blank
 from exvivo.study.statuses import Reason, SpecimenStatus
 
 QUANTIFIED, BELOW = SpecimenStatus.QUANTIFIED.value, SpecimenStatus.BELOW_LLOQ.value
@@ -143,3 +143,22 @@ def test_a_point_that_breaks_the_bound_of_another_plate_becomes_an_interval(orde
     high = _combine_plates([point(450.0), above(500.0)][::order])
     assert high.status == SpecimenStatus.ABOVE_ULOQ
     assert (high.lower, high.upper) == pytest.approx((math.log(450.0), math.log(500.0)))
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "upper", "status", "reason", "expected"),
+    [
+        (8.0, None, None, "quantified", None, ("quantified", None)),
+        (None, None, 5.0, "below_lloq", "below-lloq", ("below_lloq", "below-lloq")),
+        (None, 90.0, None, "above_uloq", "above-uloq", ("above_uloq", "above-uloq")),
+        (None, None, None, "missing", "no-reading", ("missing", "no-reading")),
+        (None, None, None, "missing", "no-control", ("missing", "no-control")),
+        (-3.0, None, None, "quantified", None, ("missing", "below-detection")),
+    ],
+)
+def test_a_cell_of_a_table_keeps_the_reason_that_reading_gave_it(
+    value: float | None, lower: float | None, upper: float | None, status: str, reason: str | None, expected: tuple[str, str | None]
+) -> None:
+    row = {"value": value, "lower_bound": lower, "upper_bound": upper, "status": status, "reason": reason, "detail": None, "unit": "a.u."}
+    found = _table_value(row)
+    assert (found.status, found.reason) == expected

@@ -18,7 +18,7 @@ from exvivo.gate.prepare import DonorTask, Marker, OpenTube, Trouble, Tube
 from exvivo.numerics import density
 from exvivo.study.model import ControlKind, Panel
 from exvivo.study.protocol import plain
-from exvivo.study.statuses import ExpressionStatus, Reason
+from exvivo.study.statuses import ExpressionStatus, Reason, TubeKind
 
 Row = dict[str, object]
 
@@ -39,7 +39,7 @@ def pair_tubes(task: DonorTask, opened: Mapping[str, OpenTube], troubles: Mappin
     """Every specimen and marker of a donor with its two tubes, or with the reason why there are none."""
     for specimen, trouble in task.specimens:
         own = [tube for tube in task.tubes if tube.specimen == specimen]
-        full = _single([tube for tube in own if tube.kind == "full"], opened, troubles)
+        full = _single([tube for tube in own if tube.kind == TubeKind.FULL], opened, troubles)
         for marker in task.markers:
             row: Row = {"specimen": specimen, "marker": marker.name, "control": marker.control.value}
             if trouble is not None or isinstance(full, Trouble):

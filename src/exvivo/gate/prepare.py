@@ -6,7 +6,7 @@ with a reason.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from exvivo.study.decisions import Decision, Decisions, TargetKind
 from exvivo.study.model import ControlKind, Panel
 from exvivo.study.protocol import Panels, plain
 from exvivo.study.run import Inputs
-from exvivo.study.statuses import ExpressionStatus, Reason
+from exvivo.study.statuses import ExpressionStatus, Reason, TubeKind
 from exvivo.study.tables import Table
 
 Cells = Mapping[str, object]
@@ -50,7 +50,7 @@ class Tube:
     @property
     def pooled(self) -> bool:
         """Whether gates may be fitted on it: single stains are often beads."""
-        return self.trouble is None and self.kind != "single"
+        return self.trouble is None and self.kind != TubeKind.SINGLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +168,16 @@ def _gate_file(folder: Path, rules: Panel) -> GateFile | None:
 def _tubes(inputs: Inputs, specimens: Mapping[str, Trouble | None], decisions: Decisions) -> list[Tube]:
     excluded = decisions.excluded(TargetKind.FILE)
     known = _by_tail(inputs.events)
+    sheet = inputs.tube_sheet.rows()
+    there = _tails_in(inputs.folder) if any(row["file"] not in known for row in sheet) else frozenset()
     tubes = []
-    for row in inputs.tube_sheet.rows():
+    for row in sheet:
         listed, specimen = str(row["file"]), _word(row["specimen"])
         file, digest = known.get(listed, (listed, ""))
         trouble = _tube_trouble(excluded.get(listed) or excluded.get(file), specimen, specimens)
         if trouble is None and not digest:
-            trouble = _absent(inputs.folder, listed)
+            # without a readable header it is there but cannot be read, or it is not there
+            trouble = _UNREADABLE if listed in there else _NO_FILE
         path = str(inputs.folder / file) if digest else ""
         tubes.append(Tube(file, path, digest, specimen, _word(row["tube"]), _word(row["marker"]), _word(row["batch"]), trouble))
     return tubes
@@ -184,9 +187,8 @@ def _by_tail(events: Table) -> dict[str, tuple[str, str]]:
     """Path and digest of every file by each tail of its path: the tube sheet names files from inside the cytometry folder."""
     known: dict[str, tuple[str, str]] = {}
     for row in sorted(events.rows(), key=lambda row: (len(str(row["file"])), str(row["file"]))):
-        parts = str(row["file"]).split("/")
-        for start in range(len(parts)):
-            known.setdefault("/".join(parts[start:]), (str(row["file"]), str(row["sha256"])))
+        for tail in _tails(str(row["file"])):
+            known.setdefault(tail, (str(row["file"]), str(row["sha256"])))
     return known
 
 
@@ -199,13 +201,19 @@ def _tube_trouble(decision: Decision | None, specimen: str | None, specimens: Ma
     return found if found is not None and found.reason == Reason.EXCLUDED else None
 
 
-def _absent(folder: Path, listed: str) -> Trouble:
-    """A listed file without a readable header: it is there but cannot be read, or it is not there."""
-    if any(folder.rglob(listed)):
-        return Trouble(ExpressionStatus.REFUSED, Reason.FILE_UNREADABLE)
-    return Trouble(ExpressionStatus.MISSING, Reason.NO_FILE)
+def _tails(path: str) -> Iterator[str]:
+    """A path and what is left of it without its first folders."""
+    parts = path.split("/")
+    return ("/".join(parts[start:]) for start in range(len(parts)))
 
 
+def _tails_in(folder: Path) -> frozenset[str]:
+    """Each tail of each path under a folder."""
+    return frozenset(tail for path in folder.rglob("*") for tail in _tails(path.relative_to(folder).as_posix()))
+
+
+_UNREADABLE = Trouble(ExpressionStatus.REFUSED, Reason.FILE_UNREADABLE)
+_NO_FILE = Trouble(ExpressionStatus.MISSING, Reason.NO_FILE)
 _STATES = {
     "lost": Trouble(ExpressionStatus.MISSING, Reason.SPECIMEN_LOST),
     "failed": Trouble(ExpressionStatus.REFUSED, Reason.SPECIMEN_FAILED),

@@ -268,6 +268,13 @@ def test_trouble_keeps_its_row_and_its_reason(pair: StudyFolder, spoil: Callable
     assert rows_of(gating.expressions.frame, marker="CD204", specimen="S2")[0]["status"] == "measured"
 
 
+@pytest.mark.parametrize("listed", ["/data/x.fcs", "S1_[f]ull.fcs", "**"])
+def test_an_absent_file_may_have_any_name(pair: StudyFolder, listed: str) -> None:
+    pair.tubes.append(pair.tubes[0] | {"file": listed, "specimen": "S2"})
+    (row,) = rows_of(pair.gate().tubes.frame, file=listed)
+    assert (row["status"], row["reason"]) == ("missing", "no-file")
+
+
 def decide(kind: str, name: str) -> Decisions:
     return Decisions((Decision(1, "2026-01-01T00:00:00Z", "anna", DecisionKind.EXCLUDE, f"{kind}:{name}", "", "clot", ""),))
 
