@@ -23,9 +23,6 @@ from exvivo.numerics.paired import LinearFit, compare_welch, design_levels, desi
 from exvivo.study.model import Modifier, ModifierKind
 from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
-MOST_CENSORED = 0.2
-"""Share of pairs with a censored value above which a modifier is not examined; such pairs are left out below it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -46,7 +43,7 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
     if pairs.count < rules.analysis.min_pairs:
         return [base.refused(Reason.TOO_FEW_DONORS, {"pairs": pairs.count, "needed": rules.analysis.min_pairs})]
     censored = int((~pairs.exact).sum())
-    if censored > MOST_CENSORED * pairs.count:
+    if censored > rules.analysis.censoring.max_left_out * pairs.count:
         return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count})]
     sample = _take(pairs, values, modifier)
     described = describe_pairs(base, sample.pairs, wells=base.wells is not None)

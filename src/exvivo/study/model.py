@@ -335,6 +335,7 @@ class CensoringRules(Block):
 
     max_fraction: float = Field(0.5, gt=0, lt=1, description="largest censored share in either arm")
     min_observed_pairs: int = Field(6, ge=3, description="fully observed pairs that are needed")
+    max_left_out: float = Field(0.2, ge=0, lt=1, description="modifiers: largest share of censored pairs that may be left out")
 
 
 class Analysis(Block):
