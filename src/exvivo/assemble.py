@@ -17,7 +17,7 @@ import polars as pl
 
 from exvivo.study.decisions import Decisions, TargetKind
 from exvivo.study.model import ElisaReadout, FlowReadout
-from exvivo.study.protocol import Design
+from exvivo.study.protocol import COMMON_FACTORS, Design
 from exvivo.study.run import Calibration, Gating, Inputs
 from exvivo.study.statuses import ExpressionStatus, Reason, SpecimenStatus
 from exvivo.study.tables import OUTCOMES, Table
@@ -427,9 +427,7 @@ def _outcome_row(culture: Culture, readout: str, value: Value, facts: SpecimenRo
         "experiment": culture.experiment,
         "donor": culture.donor,
         "serum_donor": culture.serum_donor,
-        "drug": levels.get("drug"),
-        "serum": levels.get("serum"),
-        "stimulus": levels.get("stimulus"),
+        **{factor: levels.get(factor) for factor in COMMON_FACTORS},
         "readout": readout,
         "log_value": value.log_value,
         "se": value.se,
@@ -449,7 +447,7 @@ def _outcome_row(culture: Culture, readout: str, value: Value, facts: SpecimenRo
         "plain_log_value": value.plain if value.plain is not None else value.log_value,
         "ratio_log_value": value.ratio,
         "percent_positive": value.percent,
-        **{factor: level for factor, level in culture.levels if factor not in {"drug", "serum", "stimulus"}},
+        **{factor: level for factor, level in culture.levels if factor not in COMMON_FACTORS},
     }
 
 
@@ -458,7 +456,7 @@ def _finish(rows: Sequence[dict[str, object]], clinical: Table, design: Design) 
     donors = {row["donor"]: row for row in clinical.frame.iter_rows(named=True)}
     variables = list(dict.fromkeys(m.variable for m in design.modifiers.values()))
     order = {name: i for i, name in enumerate(design.readouts)}
-    further = [factor for factor in design.factors if factor not in {"drug", "serum", "stimulus"}]
+    further = [factor for factor in design.factors if factor not in COMMON_FACTORS]
     full = [
         row
         | {"sets": ",".join(_sets_of(row, donors.get(str(row["donor"])), design)) or None}
@@ -467,7 +465,7 @@ def _finish(rows: Sequence[dict[str, object]], clinical: Table, design: Design) 
     ]
     full.sort(
         key=lambda row: (
-            *(str(row[k] or "") for k in ("experiment", "donor", "serum_donor", "serum", "stimulus", "drug")),
+            *(str(row[k] or "") for k in ("experiment", "donor", "serum_donor", "serum", "stimulus", "drug", *further)),
             order[str(row["readout"])],
         )
     )

@@ -5,7 +5,7 @@ keep every row with its status.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from exvivo.study.decisions import DecisionKind, Decisions
 from exvivo.study.findings import FindingCode
@@ -18,14 +18,14 @@ Row = dict[str, object]
 _KEPT = frozenset({SpecimenStatus.QUANTIFIED, ExpressionStatus.MEASURED})
 
 
-def list_exclusions(calibration: Calibration, gating: Gating, outcomes: Table, decisions: Decisions) -> Table:
-    """Exclusions by decisions, then wells, tubes and values that a rule left out or censored.
+def list_exclusions(calibration: Calibration, gating: Gating, outcomes: Table, decisions: Decisions, factors: Sequence[str]) -> Table:
+    """Exclusions by decisions, then wells, tubes and values that a rule left out or censored; ``factors`` name a value's condition.
 
     Returns
     -------
     Table : EXCLUSIONS
     """
-    rows = [*_by_decisions(decisions), *_wells(calibration), *_tubes(gating), *_values(outcomes)]
+    rows = [*_by_decisions(decisions), *_wells(calibration), *_tubes(gating), *_values(outcomes, factors)]
     return EXCLUSIONS.from_rows(rows)
 
 
@@ -51,9 +51,9 @@ def _tubes(gating: Gating) -> Iterator[Row]:
             yield _by_rule("file", row["file"], row["marker"], row["reason"] or row["status"], row["detail"])
 
 
-def _values(outcomes: Table) -> Iterator[Row]:
+def _values(outcomes: Table, factors: Sequence[str]) -> Iterator[Row]:
     for row in outcomes.frame.iter_rows(named=True):
-        place = "/".join(row[name] for name in ("experiment", "donor", "serum_donor", "drug", "serum") if row[name])
+        place = "/".join(row[name] for name in ("experiment", "donor", "serum_donor", *factors) if row[name])
         if row["status"] not in _KEPT or row["lower_bound"] is not None or row["upper_bound"] is not None:
             yield _by_rule("value", place, row["readout"], row["reason"] or row["status"], row["detail"])
         elif row["sets"] is None:

@@ -143,7 +143,7 @@ def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Wo
     seen = examine(folder, protocol, decisions, work, clock)
     inputs, calibration, gating, outcomes, findings = seen.inputs, seen.calibration, seen.gating, seen.outcomes, seen.findings
     effects = estimate_effects(outcomes, calibration.shared_error, findings, protocol.analysis, decisions, work, blinded=inputs.blinded)
-    exclusions = list_exclusions(calibration, gating, outcomes, decisions)
+    exclusions = list_exclusions(calibration, gating, outcomes, decisions, protocol.design.differing)
     clock.lap("estimate")
     return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions, EFFECTS.empty())
 

@@ -30,12 +30,14 @@ INVERSION_ERRORS, INVERSION_GAIN = 3.0, 2.0
 standard errors is enough, with a smaller gain."""
 
 
-def inspect_plates(calibration: Calibration, outcomes: Table, readouts: Mapping[str, ElisaReadout]) -> Iterator[Finding]:
-    """Findings on plates; ``readouts`` are what the protocol says of the analytes."""
+def inspect_plates(
+    calibration: Calibration, outcomes: Table, readouts: Mapping[str, ElisaReadout], factors: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Findings on plates; ``readouts`` are what the protocol says of the analytes, ``factors`` what tells a donor's cultures apart."""
     yield from _other_standards(calibration, readouts)
     yield from _exchanged_standards(calibration)
     yield from _refused_plates(calibration)
-    yield from _split_pairs(outcomes)
+    yield from _split_pairs(outcomes, factors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +148,12 @@ def _refused_plates(calibration: Calibration) -> Iterator[Finding]:
         yield Finding(FindingCode.PLATE_REFUSED, Severity.WARNING, plate, evidence, suggestion, (analyte,))
 
 
-def _split_pairs(outcomes: Table) -> Iterator[Finding]:
+def _split_pairs(outcomes: Table, factors: Sequence[str]) -> Iterator[Finding]:
     """Conditions of one donor and readout that were measured on different plates."""
     seen: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in outcomes.frame.iter_rows(named=True):
         if row["plates"] and row["donor"]:
-            condition = "/".join(str(row[name]) for name in ("drug", "serum", "serum_donor") if row[name])
+            condition = "/".join(str(row[name]) for name in (*factors, "serum_donor") if row[name])
             seen.setdefault((row["experiment"], row["donor"], row["readout"]), {})[condition] = row["plates"]
     split: dict[tuple[str, str], dict[str, Mapping[str, str]]] = {}
     for (experiment, donor, readout), plates in seen.items():

@@ -52,6 +52,9 @@ MAX_BYTES = 2_000_000
 PRESENTATION = frozenset({"label", "labels", "aliases", "yes_label", "no_label", "files", "file"})
 """Fields that name things or say where files lie: nothing that a study could be judged by."""
 
+COMMON_FACTORS = ("drug", "serum", "stimulus")
+"""Factors that have a column in the outcomes table whatever the protocol; empty where it has no such factor."""
+
 PARTS = (Contrast, Criterion, CurveRules, ElisaReadout, FlowReadout, GateTemplate, Standards, TableReadout, Variable)
 """Blocks that a reader judges as a whole: one line each."""
 
@@ -86,6 +89,11 @@ class Design:
     modifiers: Mapping[str, Modifier]
     blinding: Blinding | None
     study_id: str
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Factors with more than one level, in the file's order: they tell cultures apart."""
+        return tuple(name for name, factor in self.factors.items() if len(factor.levels) > 1)
 
     def readout_named(self, name: str) -> str | None:
         """Readout with this name or alias, without regard to case, hyphen or blank."""

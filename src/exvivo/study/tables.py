@@ -1,9 +1,8 @@
 """The tables that cross stage borders: declared once, checked when built.
 
 A ``TableKind`` declares columns, the key and what each column means; ``kind.build(frame)`` checks a
-polars frame against it and returns a frozen ``Table``. The same declaration heads the CSV files and
-prints ``docs/reference/tables.md``. Rows never vanish: what cannot be used keeps its row with a
-``status`` and a ``reason``. Missing is an empty cell and never a code.
+polars frame against it and returns a frozen ``Table``. The same declaration heads the CSV files and prints
+``docs/reference/tables.md``. What cannot be used keeps its row with status and reason. Missing is an empty cell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,13 +41,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableKind:
-    """Declaration of a table. ``extra`` is the type of further columns (factors, channel medians), or None when there are none."""
+    """Declaration of a table. ``extra`` says what further columns are, empty for none; ``extra_in_key``: rows may differ by them alone."""
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     extra: str = ""
+    extra_in_key: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -58,8 +58,7 @@ class TableKind:
     def build(self, frame: pl.DataFrame) -> "Table":
         """Checked table.
 
-        Missing columns are refused, types are cast strictly, further columns are kept only where the
-        declaration allows them, the declared order comes first; the order of rows is kept.
+        Types are cast strictly, the declared columns come first, further ones follow where allowed; rows keep their order.
 
         Raises
         ------
@@ -75,8 +74,7 @@ class TableKind:
 
     def from_rows(self, rows: Sequence[Mapping[str, object]]) -> "Table":
         """Table from one mapping per row; absent cells are empty."""
-        schema = {column.name: column.dtype for column in self.columns}
-        return self.build(pl.DataFrame(list(rows), schema=schema, orient="row", strict=True))
+        return self.build(pl.DataFrame(list(rows), schema={c.name: c.dtype for c in self.columns}, orient="row", strict=True))
 
     def empty(self) -> "Table":
         """Table without rows."""
@@ -94,14 +92,14 @@ class TableKind:
             if column.dtype == REAL and cells.is_nan().any():
                 raise ValueError(f"table '{self.name}': column '{column.name}' holds NaN; missing is an empty cell")
         if self.key and frame.height:
-            repeated = frame.filter(frame.select(self.key).is_duplicated()).select(self.key).unique(maintain_order=True)
-            if repeated.height:
-                raise ValueError(f"table '{self.name}': key {self.key} repeats, first {repeated.rows()[0]}")
+            key = [*self.key, *(frame.columns[len(self.columns) :] if self.extra_in_key else ())]
+            if (repeated := frame.filter(frame.select(key).is_duplicated()).select(key)).height:
+                raise ValueError(f"table '{self.name}': key {key} repeats, first {repeated.rows()[0]}")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A checked, immutable table. Build it with ``TableKind.build``; read it through ``frame``."""
+    """A checked, immutable table: built with ``TableKind.build``, read through ``frame``."""
 
     kind: TableKind
     frame: pl.DataFrame
@@ -530,6 +528,7 @@ OUTCOMES = TableKind(
     ),
     ("experiment", "donor", "serum_donor", "drug", "serum", "stimulus", "readout"),
     extra="further factors of the protocol, then one text column per clinical variable that a modifier uses",
+    extra_in_key=True,
 )
 
 FINDINGS = TableKind(

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from exvivo.study.run import SharedError
-from exvivo.study.tables import CONCENTRATIONS, EFFECTS, PUBLIC_TABLES, SHARED_ERROR, TUBE_SHEET
+from exvivo.study.tables import CONCENTRATIONS, EFFECTS, PUBLIC_TABLES, SHARED_ERROR, TUBE_SHEET, Column, TableKind
 
 ROW = {"file": "a.fcs", "specimen": "S1", "tube": "full", "marker": None, "batch": None, "origin": "tubes.csv:2"}
 
@@ -66,3 +66,13 @@ def test_shared_error_draws_have_the_covariance_of_the_loadings() -> None:
     drawn = shared.draw(np.random.default_rng(1), 200_000)
     moves = np.stack([drawn["p:1", "X", "S0"], drawn["p:1", "X", "S1"]])
     np.testing.assert_allclose(np.cov(moves), loading @ loading.T, atol=4e-4)
+
+
+def test_further_columns_tell_rows_apart_where_the_declaration_says_so() -> None:
+    frame = pl.DataFrame({"id": ["a", "a"], "dose": ["low", "high"]})
+    kind = TableKind("doses", "one row per id and dose", (Column("id", pl.String(), "id"),), ("id",), "factors", extra_in_key=True)
+    assert kind.build(frame).height == 2
+    with pytest.raises(ValueError, match="key"):
+        kind.build(pl.concat([frame, frame]))
+    with pytest.raises(ValueError, match="key"):
+        TableKind(kind.name, kind.meaning, kind.columns, kind.key, kind.extra).build(frame)
