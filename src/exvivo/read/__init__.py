@@ -59,7 +59,7 @@ def read_inputs(folder: Path, files: Files, design: Design, decisions: Decisions
     layout = gather(lambda: read_layout(folder, sources.of("map"), plates, design, decisions)) if plates is not None else None
     if faults or specimens is None or tubes is None or clinical is None or quantified is None or plates is None or layout is None:
         raise InputError(faults)
-    events, event_findings = read_events(folder, files, work)
+    events, event_findings = read_events(folder, sources.of("fcs"), work)
     found = (*check_sources(sources, layout[0], design), *specimens[1], *layout[1], *clinical[1], *quantified[1], *event_findings)
     linked = Linked(specimens[0], layout[0], plates.readings, tubes, clinical[0], quantified[0])
     links = link_study(linked, [source.path for source in sources.of("fcs")], design)

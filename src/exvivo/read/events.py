@@ -1,21 +1,18 @@
 """FCS files of a study, described: headers only, one task per file; events stay on the disk."""
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from exvivo.engine import Parcel, Work
 from exvivo.errors import InputError
 from exvivo.formats import fcs
+from exvivo.read.sources import Source
 from exvivo.study.design import EventsRecord
 from exvivo.study.findings import Finding, FindingCode
-from exvivo.study.model import Files
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import EVENTS, Table
-
-_SUFFIXES = frozenset({".fcs", ".lmd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +24,13 @@ class EventsFile:
     sha256: str
 
 
-def read_events(folder: Path, files: Files, work: Work) -> tuple[Table, tuple[Finding, ...]]:
-    """Every FCS data set under the cytometry folder, in order of path.
+def read_events(folder: Path, sources: Sequence[Source], work: Work) -> tuple[Table, tuple[Finding, ...]]:
+    """Every FCS data set of the files given, in their order.
 
     Parameters
     ----------
     folder : the study folder
-    files : where things lie in it
+    sources : FCS files in it
     work : the loop over files
 
     Returns
@@ -41,11 +38,7 @@ def read_events(folder: Path, files: Files, work: Work) -> tuple[Table, tuple[Fi
     table : ``EVENTS``; a file that cannot be read has no row
     findings : one for every file that cannot be read
     """
-    home = folder / files.cytometry
-    paths = sorted(
-        path for path in home.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
-    items = [EventsFile(str(path), path.relative_to(folder).as_posix(), _digest(path)) for path in paths]
+    items = [EventsFile(str(folder / source.path), source.path, source.sha256) for source in sources]
     parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=2)
     rows = [row for parcel in parcels for row in parcel.facts["rows"]]
     return EVENTS.from_rows(rows), tuple(
@@ -77,8 +70,3 @@ def _row(item: EventsFile, record: EventsRecord) -> Mapping[str, object]:
         "spillover": None if matrix is None else json.dumps(matrix, ensure_ascii=False),
         "issues": json.dumps(list(record.issues), ensure_ascii=False),
     }
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

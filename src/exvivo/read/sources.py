@@ -13,6 +13,7 @@ from exvivo.study.tables import FILES, Table
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}
 _CHUNK = 1 << 20
+_EVENT_ENDINGS = (".fcs", ".lmd")  # list mode data of Coulter instruments are FCS files under another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,11 @@ def list_sources(folder: Path, files: Files, design: Design) -> Sources:
     found = {name: role for role, name in named.items() if (folder / name).is_file()}
     found |= {table.file: "quantified" for table in design.tables.values() if (folder / table.file).is_file()}
     debris: list[str] = []
-    for role, root, ending in (("map", files.maps, ""), ("export", files.plates, ""), ("fcs", files.cytometry, ".fcs")):
+    for role, root, endings in (("map", files.maps, ("",)), ("export", files.plates, ("",)), ("fcs", files.cytometry, _EVENT_ENDINGS)):
         for name in _walk(folder, root):
             if is_debris(name):
                 debris.append(name)
-            elif name not in found and name.lower().endswith(ending):
+            elif name not in found and name.lower().endswith(endings):
                 found[name] = role
     return Sources(tuple(describe_source(folder, name, role) for name, role in sorted(found.items())), tuple(sorted(set(debris))))
 

@@ -10,8 +10,10 @@ from exvivo.engine import Memo, Work
 from exvivo.formats import fcs, gatingml
 from exvivo.read.events import read_events
 from exvivo.read.gates import read_gates
+from exvivo.read.sources import Source, list_sources
 from exvivo.study.design import Channel, Dimension, GatingTree, RectangleGate, SpilloverMatrix
 from exvivo.study.model import Files
+from exvivo.study.protocol import Design
 
 CHANNELS = [Channel("PE-A", "CD204", 262144, voltage=450.0), Channel("APC-A", "", 262144)]
 SPILL = SpilloverMatrix(("PE-A", "APC-A"), ("PE-A", "APC-A"), ((1.0, 0.1), (0.0, 1.0)))
@@ -28,9 +30,20 @@ def study(folder: Path) -> Path:
     return home
 
 
+def listed(folder: Path) -> tuple[Source, ...]:
+    nothing = Design({}, {}, {}, {}, {}, None, {}, {}, None, "")
+    return list_sources(folder, Files(), nothing).of("fcs")
+
+
+def test_list_mode_files_stand_among_the_inputs(tmp_path: Path) -> None:
+    home = study(tmp_path)
+    (home / "old.LMD").write_bytes((home / "deep" / "b é.FCS").read_bytes())
+    assert [source.path for source in listed(tmp_path)] == ["cytometry/a.fcs", "cytometry/deep/b é.FCS", "cytometry/old.LMD"]
+
+
 def test_every_file_is_a_row_or_a_finding(tmp_path: Path) -> None:
     home = study(tmp_path)
-    table, findings = read_events(tmp_path, Files(), Work())
+    table, findings = read_events(tmp_path, listed(tmp_path), Work())
     (row,) = table.rows()
     assert (row["file"], row["index"], row["events"]) == ("cytometry/deep/b é.FCS", 0, 5)
     assert row["sha256"] == hashlib.sha256((home / "deep" / "b é.FCS").read_bytes()).hexdigest()
@@ -45,14 +58,14 @@ def test_every_file_is_a_row_or_a_finding(tmp_path: Path) -> None:
 def test_only_changed_files_are_read_again(tmp_path: Path) -> None:
     home = study(tmp_path)
     work = Work(memo=Memo(tmp_path / "memo"))
-    read_events(tmp_path, Files(), work)
+    read_events(tmp_path, listed(tmp_path), work)
     (home / "a.fcs").write_bytes((home / "deep" / "b é.FCS").read_bytes())
-    table, findings = read_events(tmp_path, Files(), work)
+    table, findings = read_events(tmp_path, listed(tmp_path), work)
     assert (table.height, findings, work.computed["reading cytometry"]) == (2, (), 3)
 
 
 def test_study_without_cytometry_has_no_rows(tmp_path: Path) -> None:
-    table, findings = read_events(tmp_path, Files(), Work())
+    table, findings = read_events(tmp_path, listed(tmp_path), Work())
     assert (table.height, findings) == (0, ())
 
 
