@@ -449,7 +449,7 @@ def _outcome_row(culture: Culture, readout: str, value: Value, facts: SpecimenRo
         "plain_log_value": value.plain if value.plain is not None else value.log_value,
         "ratio_log_value": value.ratio,
         "percent_positive": value.percent,
-        **{factor: level for factor, level in culture.levels if factor not in {"drug", "serum", "stimulus"}},
+        **{factor: level for factor, level in culture.levels if factor not in OUTCOMES.names},
     }
 
 
@@ -458,7 +458,7 @@ def _finish(rows: Sequence[dict[str, object]], clinical: Table, design: Design) 
     donors = {row["donor"]: row for row in clinical.frame.iter_rows(named=True)}
     variables = list(dict.fromkeys(m.variable for m in design.modifiers.values()))
     order = {name: i for i, name in enumerate(design.readouts)}
-    further = [factor for factor in design.factors if factor not in {"drug", "serum", "stimulus"}]
+    further = [factor for factor in design.factors if factor not in OUTCOMES.names]
     full = [
         row
         | {"sets": ",".join(_sets_of(row, donors.get(str(row["donor"])), design)) or None}
@@ -467,7 +467,7 @@ def _finish(rows: Sequence[dict[str, object]], clinical: Table, design: Design) 
     ]
     full.sort(
         key=lambda row: (
-            *(str(row[k] or "") for k in ("experiment", "donor", "serum_donor", "serum", "stimulus", "drug")),
+            *(str(row[k] or "") for k in ("experiment", "donor", "serum_donor", "serum", "stimulus", "drug", *further)),
             order[str(row["readout"])],
         )
     )

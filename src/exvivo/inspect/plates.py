@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,14 +145,13 @@ def _refused_plates(calibration: Calibration) -> Iterator[Finding]:
 
 def _split_pairs(outcomes: Table) -> Iterator[Finding]:
     """Conditions of one donor and readout that were measured on different plates."""
-    seen: dict[tuple[str, str, str], dict[str, str]] = {}
+    seen: dict[tuple[str, str, str], set[str]] = {}
     for row in outcomes.frame.iter_rows(named=True):
         if row["plates"] and row["donor"]:
-            condition = "/".join(str(row[name]) for name in ("drug", "serum", "serum_donor") if row[name])
-            seen.setdefault((row["experiment"], row["donor"], row["readout"]), {})[condition] = row["plates"]
-    split: dict[tuple[str, str], dict[str, Mapping[str, str]]] = {}
+            seen.setdefault((row["experiment"], row["donor"], row["readout"]), set()).add(row["plates"])
+    split: dict[tuple[str, str], dict[str, set[str]]] = {}
     for (experiment, donor, readout), plates in seen.items():
-        if len(set(plates.values())) > 1:
+        if len(plates) > 1:
             split.setdefault((experiment, donor), {})[readout] = plates
     for (experiment, donor), readouts in split.items():
         evidence = f"experiment {experiment}: conditions on different plates for {_summary(readouts)}"
@@ -160,6 +159,5 @@ def _split_pairs(outcomes: Table) -> Iterator[Finding]:
         yield Finding(FindingCode.PAIR_ON_TWO_PLATES, Severity.NOTE, donor, evidence, suggestion, tuple(sorted(readouts)), (donor,))
 
 
-def _summary(readouts: Mapping[str, Mapping[str, str]]) -> str:
-    parts: Sequence[str] = [f"{readout} ({json.dumps(sorted(set(plates.values())))})" for readout, plates in sorted(readouts.items())]
-    return "; ".join(parts)
+def _summary(readouts: Mapping[str, Collection[str]]) -> str:
+    return "; ".join(f"{readout} ({json.dumps(sorted(plates))})" for readout, plates in sorted(readouts.items()))

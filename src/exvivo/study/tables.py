@@ -42,13 +42,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableKind:
-    """Declaration of a table. ``extra`` is the type of further columns (factors, channel medians), or None when there are none."""
+    """Declaration of a table. ``extra`` says what further columns are (factors, channel medians), empty when there are none.
+
+    ``key_with_extra`` tells that further columns may be what sets two rows apart, as factors of the protocol do.
+    """
 
     name: str
     meaning: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     extra: str = ""
+    key_with_extra: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -94,9 +98,10 @@ class TableKind:
             if column.dtype == REAL and cells.is_nan().any():
                 raise ValueError(f"table '{self.name}': column '{column.name}' holds NaN; missing is an empty cell")
         if self.key and frame.height:
-            repeated = frame.filter(frame.select(self.key).is_duplicated()).select(self.key).unique(maintain_order=True)
+            key = [*self.key, *(frame.columns[len(self.columns) :] if self.key_with_extra else ())]
+            repeated = frame.filter(frame.select(key).is_duplicated()).select(key).unique(maintain_order=True)
             if repeated.height:
-                raise ValueError(f"table '{self.name}': key {self.key} repeats, first {repeated.rows()[0]}")
+                raise ValueError(f"table '{self.name}': key {key} repeats, first {repeated.rows()[0]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,6 +535,7 @@ OUTCOMES = TableKind(
     ),
     ("experiment", "donor", "serum_donor", "drug", "serum", "stimulus", "readout"),
     extra="further factors of the protocol, then one text column per clinical variable that a modifier uses",
+    key_with_extra=True,
 )
 
 FINDINGS = TableKind(
