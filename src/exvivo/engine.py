@@ -99,10 +99,9 @@ class Memo:
             return None
 
     def save(self, key: str, parcel: Parcel) -> None:
-        """Store a parcel atomically."""
-        if self.frozen:
-            return
-        write_atomically(self._path(key), parcel.to_bytes())
+        """Store a parcel; one that a crash tore is computed again, so nobody waits for the disk."""
+        if not self.frozen:
+            write_atomically(self._path(key), parcel.to_bytes(), lasting=False)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.parcel"
@@ -173,15 +172,16 @@ def digest_frame(frame: pl.DataFrame) -> str:
     return hashlib.sha256(head.encode() + frame.write_csv().encode()).hexdigest()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old bytes or the new ones, and a crash leaves no half."""
+def write_atomically(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones; if ``lasting``, a crash of the machine leaves no half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".tmp-{path.name}-{os.getpid()}-{threading.get_ident()}")
     try:
         with draft.open("xb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Any
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
-from exvivo.engine import Memo, Progress, Silence, Work
+from exvivo.engine import Progress, Silence, Work
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
@@ -31,7 +31,6 @@ from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, w
 from exvivo.simulate import SIZES as EVENTS_OF
 from exvivo.simulate import simulate_study
 from exvivo.store import (
-    MEMO,
     RESULTS,
     RUN_LOG,
     Manifest,
@@ -46,6 +45,7 @@ from exvivo.store import (
     load_decisions,
     load_manifest,
     load_run,
+    open_memo,
     save_run,
     seal,
     torn_finding,
@@ -159,7 +159,7 @@ def check_study(folder: Path, work: Work | None = None) -> Examined:
     decisions = load_decisions(folder, protocol)
     check_record(folder, protocol, decisions)
     given = work or Work()
-    remembered = Work(given.executor, Memo(folder / RESULTS / MEMO, frozen=True), given.progress, protocol.analysis.rules.seed)
+    remembered = Work(given.executor, open_memo(folder, frozen=True), given.progress, protocol.analysis.rules.seed)
     return examine(folder, protocol, decisions, remembered, Clock())
 
 
@@ -213,8 +213,16 @@ def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head:
         faults += check_key(protocol, decisions, key)
     if faults:
         raise DesignError(faults)
-    new = NewDecision(DECISIONS[choice.kind], choice.target, choice.value, choice.reason, choice.author or getpass.getuser())
+    new = NewDecision(DECISIONS[choice.kind], choice.target, choice.value, choice.reason, choice.author or _user())
     return append_decision(folder, protocol, new, head=head)
+
+
+def _user() -> str:
+    """Who is logged in; some containers and services cannot tell."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError) as error:
+        raise DesignError(fault("decide", "this system does not tell who you are", action="Give --author NAME")) from error
 
 
 def demo_study(folder: Path, work: Work, *, seed: int, size: str) -> Finished:
@@ -352,5 +360,4 @@ class Clock:
 
 def _prepare(work: Work | None, folder: Path, protocol: Protocol, *, remember: bool) -> Work:
     given = work or Work()
-    memo = Memo(folder / RESULTS / MEMO) if remember else None
-    return Work(given.executor, memo, given.progress, protocol.analysis.rules.seed)
+    return Work(given.executor, open_memo(folder) if remember else None, given.progress, protocol.analysis.rules.seed)

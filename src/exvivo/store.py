@@ -23,7 +23,7 @@ from pathlib import Path
 
 import polars as pl
 
-from exvivo.engine import write_atomically
+from exvivo.engine import Memo, digest_of, write_atomically
 from exvivo.errors import DesignError, fault
 from exvivo.study import tables as kinds
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, parse_decisions
@@ -102,6 +102,19 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(leftover)
     for leftover in folder.glob(f".{RESULTS}-old-*"):
         shutil.rmtree(leftover)
+
+
+def open_memo(folder: Path, *, frozen: bool = False) -> Memo:
+    """What a study's earlier runs remembered with the packages that are installed now.
+
+    What was remembered with others is dropped, unless the memo is ``frozen``: then nothing is written or removed.
+    """
+    home = folder / RESULTS / MEMO
+    own = home / digest_of(installed_versions())[:12]
+    for other in home.glob("*"):
+        if other != own and not frozen:
+            shutil.rmtree(other, ignore_errors=True)
+    return Memo(own, frozen=frozen)
 
 
 @contextmanager
@@ -406,7 +419,7 @@ def _locked(path: Path) -> Iterator[None]:
             break
         except FileExistsError:
             if time.monotonic() > deadline:
-                told = f"process {lock.read_text(encoding='utf-8').strip() or 'unknown'} holds the lock {lock.name}"
+                told = f"process {_holder(lock)} holds the lock {lock.name}"
                 raise DesignError(
                     fault(path.name, told, action="Wait for it to end, or delete the lock file if that process is gone")
                 ) from None
@@ -417,3 +430,11 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _holder(lock: Path) -> str:
+    """Process that took a lock, which may be gone by now."""
+    try:
+        return lock.read_text(encoding="utf-8").strip() or "unknown"
+    except OSError:
+        return "unknown"

@@ -170,3 +170,29 @@ def test_a_killed_run_leaves_the_old_results_or_the_new_ones(
     tables = {name for name in before if name.endswith(".csv")}
     assert tables
     assert {name: before[name] for name in tables} == {name: now[name] for name in tables}
+
+
+def test_what_other_packages_computed_is_not_taken_for_ours(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "nothing was recomputed"
+    assert main(["run", str(study), "--workers", "1"]) == 0
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr("exvivo.store.version", lambda _: "0.0.0")
+    assert main(["run", str(study), "--workers", "1"]) == 0
+    assert said not in capsys.readouterr().err
+    assert len(list((study / RESULTS / "memo").iterdir())) == 1
+
+
+@pytest.mark.parametrize("error", [OSError("no username set in the environment"), KeyError("getpwuid(): uid not found: 1000")])
+def test_a_decision_without_a_known_user_asks_for_the_author(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", refuse)
+    decide = ["decide", str(study), "exclude", "donor:SSC-001", "--reason", "x"]
+    assert main(decide) == 1
+    assert "Give --author NAME" in capsys.readouterr().err
+    assert main([*decide, "--author", "anna"]) == 0

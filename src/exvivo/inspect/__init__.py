@@ -28,7 +28,7 @@ def inspect_study(
     """
     found = [
         *inputs.found,
-        *inspect_plates(calibration, outcomes, protocol.assays.readouts, protocol.design.differing),
+        *inspect_plates(calibration, outcomes, protocol.assays.readouts),
         *inspect_tubes(inputs, gating, protocol.panels, protocol.analysis),
         *inspect_donors(inputs, outcomes, protocol.design, decisions),
     ]

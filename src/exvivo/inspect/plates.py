@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,14 +30,12 @@ INVERSION_ERRORS, INVERSION_GAIN = 3.0, 2.0
 standard errors is enough, with a smaller gain."""
 
 
-def inspect_plates(
-    calibration: Calibration, outcomes: Table, readouts: Mapping[str, ElisaReadout], factors: Sequence[str] = ()
-) -> Iterator[Finding]:
-    """Findings on plates; ``readouts`` are what the protocol says of the analytes, ``factors`` what tells a donor's cultures apart."""
+def inspect_plates(calibration: Calibration, outcomes: Table, readouts: Mapping[str, ElisaReadout]) -> Iterator[Finding]:
+    """Findings on plates; ``readouts`` are what the protocol says of the analytes."""
     yield from _other_standards(calibration, readouts)
     yield from _exchanged_standards(calibration)
     yield from _refused_plates(calibration)
-    yield from _split_pairs(outcomes, factors)
+    yield from _split_pairs(outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +146,15 @@ def _refused_plates(calibration: Calibration) -> Iterator[Finding]:
         yield Finding(FindingCode.PLATE_REFUSED, Severity.WARNING, plate, evidence, suggestion, (analyte,))
 
 
-def _split_pairs(outcomes: Table, factors: Sequence[str]) -> Iterator[Finding]:
+def _split_pairs(outcomes: Table) -> Iterator[Finding]:
     """Conditions of one donor and readout that were measured on different plates."""
-    seen: dict[tuple[str, str, str], dict[str, str]] = {}
+    seen: dict[tuple[str, str, str], set[str]] = {}
     for row in outcomes.frame.iter_rows(named=True):
         if row["plates"] and row["donor"]:
-            condition = "/".join(str(row[name]) for name in (*factors, "serum_donor") if row[name])
-            seen.setdefault((row["experiment"], row["donor"], row["readout"]), {})[condition] = row["plates"]
-    split: dict[tuple[str, str], dict[str, Mapping[str, str]]] = {}
+            seen.setdefault((row["experiment"], row["donor"], row["readout"]), set()).add(row["plates"])
+    split: dict[tuple[str, str], dict[str, set[str]]] = {}
     for (experiment, donor, readout), plates in seen.items():
-        if len(set(plates.values())) > 1:
+        if len(plates) > 1:
             split.setdefault((experiment, donor), {})[readout] = plates
     for (experiment, donor), readouts in split.items():
         evidence = f"experiment {experiment}: conditions on different plates for {_summary(readouts)}"
@@ -165,6 +162,5 @@ def _split_pairs(outcomes: Table, factors: Sequence[str]) -> Iterator[Finding]:
         yield Finding(FindingCode.PAIR_ON_TWO_PLATES, Severity.NOTE, donor, evidence, suggestion, tuple(sorted(readouts)), (donor,))
 
 
-def _summary(readouts: Mapping[str, Mapping[str, str]]) -> str:
-    parts: Sequence[str] = [f"{readout} ({json.dumps(sorted(set(plates.values())))})" for readout, plates in sorted(readouts.items())]
-    return "; ".join(parts)
+def _summary(readouts: Mapping[str, Collection[str]]) -> str:
+    return "; ".join(f"{readout} ({json.dumps(sorted(plates))})" for readout, plates in sorted(readouts.items()))

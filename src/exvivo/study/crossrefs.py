@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from exvivo.errors import unknown
+from exvivo.study.tables import CLINICAL, OUTCOMES, QUANTIFIED, SPECIMENS
 
 Location = tuple[str | int, ...]
 Fault = tuple[Location, str]
@@ -16,6 +17,7 @@ Tree = Mapping[str, Any]
 
 def dangling(tree: Tree) -> Iterator[Fault]:
     """Faults of names and of meaning, each with the location of the node that holds it."""
+    yield from _check_columns(tree)
     yield from _check_factors(tree)
     yield from _check_experiments(tree)
     yield from _check_readouts(tree)
@@ -70,6 +72,23 @@ def _check_condition(tree: Tree, where: Location, condition: Any) -> Iterator[Fa
             yield (*where, factor), unknown("factor", factor, _names(tree, "factors"))
         else:
             yield from _expect((*where, factor), f"level of {factor}", level, _levels(tree, factor))
+
+
+_LEVELS_IN_OUTCOMES = ("drug", "serum", "stimulus")
+
+
+def _check_columns(tree: Tree) -> Iterator[Fault]:
+    """Factors and clinical variables become columns of tables: a name that these have already would overwrite theirs."""
+    own = {*SPECIMENS.names, *QUANTIFIED.names, *OUTCOMES.names} - {*_LEVELS_IN_OUTCOMES}
+    for factor in _names(tree, "factors"):
+        if factor in own:
+            yield ("factors", factor), f"'{factor}' is the name of a column in exvivo's tables. Give the factor another name"
+    used = {str(_node(modifier, "variable")) for modifier in _mapping(tree, "modifiers").values()}
+    taken = {*OUTCOMES.names, *_names(tree, "factors")}
+    for variable in _names(tree, "clinical", "variables"):
+        if variable in CLINICAL.names or (variable in used and variable in taken):
+            told = f"'{variable}' is the name of a column in exvivo's tables or of a factor"
+            yield ("clinical", "variables", variable), f"{told}. Give the variable another name and say 'column: {variable}'"
 
 
 def _check_factors(tree: Tree) -> Iterator[Fault]:

@@ -1,5 +1,6 @@
 """study.yaml: every fault at once, each at its place."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -136,3 +137,11 @@ def test_a_field_with_its_own_source_keeps_its_line(tmp_path: Path) -> None:
     assert fields["readouts.CCL18.dilutions"] == "sop:SOP-12"
     assert fields["readouts.CCL18.unit"] == "assumed"
     assert "readouts.PDGFBB" in fields
+
+
+def test_names_that_tables_have_already_are_refused(tmp_path: Path) -> None:
+    text = SEED.replace("variable: mrss", "variable: unit").replace("      mrss:", "      unit:").replace("    mrss:", "    unit:")
+    text = re.sub(r"\bstimulus\b", "status", text)
+    told = "\n".join(faults_of(tmp_path, text))
+    assert "'status' is the name of a column in exvivo's tables. Give the factor another name" in told
+    assert "'unit' is the name of a column in exvivo's tables or of a factor" in told
