@@ -10,6 +10,7 @@ from exvivo.simulate.clinic import write_clinic
 from exvivo.simulate.cytometer import Events, write_tubes
 from exvivo.simulate.ledger import write_truth
 from exvivo.simulate.plates import write_plates
+from exvivo.simulate.quantified import write_quantified
 from exvivo.simulate.truth import draw_truth
 from exvivo.study.protocol import Protocol
 
@@ -42,7 +43,9 @@ def simulate_study(
     truth = draw_truth(protocol, donors, seed)
     tubes = label_tubes(truth, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / protocol.files.specimens).write_bytes(compose_specimens(tubes, tuple(protocol.file.factors)))
+    if tubes.frame.height:
+        (folder / protocol.files.specimens).write_bytes(compose_specimens(tubes, tuple(protocol.file.factors)))
+    write_quantified(folder, truth, seed)
     write_plates(folder, truth, tubes, seed)
     write_tubes(folder, truth, tubes, work, seed, events)
     write_clinic(folder, truth, seed)

@@ -41,7 +41,8 @@ def label_tubes(truth: Truth, seed: int) -> Tubes:
     if any(isinstance(block, FlowReadout) for block in blocks):
         cells = cultures.filter(pl.col("donor").is_not_null()).with_columns(pl.lit("cells").alias("matrix"))
         parts.append(_labelled(cells, "C", seed))
-    return Tubes(pl.concat(parts))
+    none = cultures.clear().with_columns(pl.lit("").alias("matrix"), pl.lit("").alias("specimen"))
+    return Tubes(pl.concat([none, *parts]))
 
 
 def compose_specimens(tubes: Tubes, factors: Sequence[str]) -> bytes:

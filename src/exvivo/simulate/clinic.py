@@ -1,4 +1,4 @@
-"""The clinic: a REDCap dictionary and a raw export of what was recorded about each person."""
+"""The clinic: what was recorded about each person, as a raw REDCap export with its dictionary or as a plain table."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from exvivo.engine import rng_for
+from exvivo.formats.delimited import DelimitedTable, compose_table
 from exvivo.formats.redcap import Dictionary, Export, Field, MissingCode, Value, compose_dictionary, compose_export
 from exvivo.simulate.people import JOINED
 from exvivo.simulate.truth import Truth
@@ -15,15 +16,33 @@ FORM = "baseline"
 
 
 def write_clinic(folder: Path, truth: Truth, seed: int) -> None:
-    """Write the export and its dictionary; nothing when the protocol has no clinical table."""
+    """Write the table, of REDCap with its dictionary; nothing when the protocol has no clinical table."""
     clinical = truth.protocol.file.clinical
     if clinical is None:
         return
-    dictionary = compose_dictionary(dictionary_of(truth))
-    export = compose_export(export_of(truth, rng_for(seed, "missing codes")), dictionary_of(truth))
-    for name, data in ((truth.protocol.files.dictionary, dictionary), (truth.protocol.files.clinical, export)):
+    export, files = export_of(truth, rng_for(seed, "missing codes")), truth.protocol.files
+    if clinical.format == "plain":
+        written = {files.clinical: compose_plain(export, clinical)}
+    else:
+        dictionary = dictionary_of(truth)
+        written = {files.dictionary: compose_dictionary(dictionary), files.clinical: compose_export(export, dictionary)}
+    for name, data in written.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+
+
+def compose_plain(export: Export, clinical: Clinical) -> bytes:
+    """A plain table as an office writes it: several ticked codes in one cell, semicolons where the comma is the decimal mark."""
+    rows = tuple(tuple(_plain_cell(value, clinical.decimal or ".") for value in row) for row in export.rows)
+    return compose_table(DelimitedTable(export.columns, rows, (), delimiter=";" if clinical.decimal == "," else ","))
+
+
+def _plain_cell(value: Value, decimal: str) -> str:
+    if isinstance(value, MissingCode):
+        return value.code
+    if isinstance(value, tuple):
+        return JOINED.join(value)
+    return f"{value:g}".replace(".", decimal) if isinstance(value, float) else str(value or "")
 
 
 def dictionary_of(truth: Truth) -> Dictionary:
@@ -32,7 +51,7 @@ def dictionary_of(truth: Truth) -> Dictionary:
     fields = [Field(clinical.key, FORM, "text", "Pseudonym")]
     codes = clinical.populations or {name: block.label for name, block in truth.protocol.file.populations.items()}
     fields.append(Field(clinical.population_column, FORM, "radio", "Population", tuple((str(code), name) for code, name in codes.items())))
-    fields += [_field(name, variable) for name, variable in clinical.variables.items()]
+    fields += [_field(name, variable, clinical.decimal) for name, variable in clinical.variables.items()]
     return Dictionary(tuple(fields))
 
 
@@ -62,13 +81,14 @@ def _clinical(truth: Truth) -> Clinical:
     return clinical
 
 
-def _field(name: str, variable: Variable) -> Field:
+def _field(name: str, variable: Variable, decimal: str | None) -> Field:
     """Field of one variable, with the codes of its levels and the bounds of its range."""
     label = variable.label or name
     column = variable.column or name
     if variable.type in {VariableKind.NUMBER, VariableKind.INTEGER}:
         low, high = (f"{bound:g}" for bound in variable.range) if variable.range else ("", "")
-        return Field(column, FORM, "text", label, (), variable.type.value, low, high)
+        comma = decimal == "," and variable.type is VariableKind.NUMBER
+        return Field(column, FORM, "text", label, (), "number_comma_decimal" if comma else variable.type.value, low, high)
     kind = "checkbox" if variable.type is VariableKind.MULTISELECT else "radio"
     return Field(column, FORM, kind, label, tuple((str(code), text) for code, text in variable.levels.items()))
 

@@ -9,7 +9,7 @@ working assay. All of it is written to ``truth/parameters.csv`` of every simulat
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
 from exvivo.study.model import ElisaReadout, FlowReadout, Readout
@@ -112,8 +112,22 @@ class Generating:
 
 
 def generating_values(protocol: Protocol) -> Generating:
-    """Numbers for the readouts of a protocol; readouts that are not in ``READOUTS`` get ordinary ones."""
-    return Generating({name: READOUTS.get(name) or _ordinary(readout) for name, readout in protocol.file.readouts.items()})
+    """Numbers for the readouts of a protocol; readouts that are not in ``READOUTS``, or have another range, get ordinary ones."""
+    return Generating({name: _truth_of(name, readout) for name, readout in protocol.file.readouts.items()})
+
+
+def _truth_of(name: str, readout: Readout) -> ReadoutTruth:
+    """Known numbers where they fit the readout's own standards: another unit or kit puts its centre elsewhere."""
+    known = READOUTS.get(name)
+    if known is None:
+        return _ordinary(readout)
+    if isinstance(readout, ElisaReadout):
+        series = readout.standards
+        lowest = series.top * series.factor ** (1 - series.points) * min(readout.dilutions)
+        if not lowest < known.centre < series.top * max(readout.dilutions):
+            middle = _ordinary(readout).centre
+            return replace(known, centre=middle, carried=known.carried * middle / known.centre)
+    return known
 
 
 def _ordinary(readout: Readout) -> ReadoutTruth:

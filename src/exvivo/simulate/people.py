@@ -6,7 +6,7 @@ pulmonary pressure, RNAP3 with diffuse and high skin score) is assumed. Values a
 protocol's levels; a multiselect is its ticked labels joined by ``|``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from exvivo.study.model import Clinical, Variable, VariableKind
+from exvivo.study.model import Clinical, Criterion, Operator, Variable, VariableKind
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -30,7 +30,7 @@ ORDINARY_MISSING_SHARE = 0.05
 _AUTOAB = ("ATA", "ACA", "RNAP3", "none")
 _SUBSETS = ("dcSSc", "lcSSc", "sine")
 _SUBSET_GIVEN_AUTOAB = np.array([[0.65, 0.32, 0.03], [0.07, 0.88, 0.05], [0.80, 0.18, 0.02], [0.35, 0.55, 0.10]])
-_PATIENTS_ONLY = frozenset({"autoab", "subset", "mrss", "du", "ild_ct", "pah_echo", "acr_eular_2013", "treatment"})
+PATIENTS_ONLY = frozenset({"autoab", "subset", "mrss", "du", "ild_ct", "pah_echo", "acr_eular_2013", "treatment"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +87,54 @@ def patient_values(patients: Patients) -> dict[str, Labels | Array]:
     }
 
 
-def draw_clinical(n: int, clinical: Clinical | None, rng: np.random.Generator, known: Mapping[str, Labels | Array]) -> pl.DataFrame:
+def draw_clinical(
+    n: int, clinical: Clinical | None, rng: np.random.Generator, known: Mapping[str, Labels | Array], hidden: Collection[str] = ()
+) -> pl.DataFrame:
     """True values of the protocol's variables for ``n`` people of one population.
 
     ``known`` is what ``patient_values`` or ``healthy_values`` gave. Variables that the model does not know, or whose levels
-    differ from the model's, are drawn evenly over their levels or range; variables of patients stay empty for healthy people.
+    differ from the model's, are drawn evenly over their levels or range; unknown ones among ``hidden`` stay empty: nobody asks
+    healthy people for them.
     """
     columns: dict[str, pl.Series] = {}
     for name, variable in clinical.variables.items() if clinical else ():
         values = known.get(name)
-        if values is None and name in _PATIENTS_ONLY:
+        if values is None and name in hidden:
             columns[name] = pl.Series(name, [None] * n, dtype=_dtype(variable))
         elif values is not None and _fits(values, variable):
             columns[name] = pl.Series(name, values.tolist(), dtype=_dtype(variable))
         else:
             columns[name] = _draw_unknown(name, variable, n, rng)
     return pl.DataFrame(columns)
+
+
+def meet_criteria(values: pl.DataFrame, clinical: Clinical | None, criteria: Sequence[Criterion], rng: np.random.Generator) -> pl.DataFrame:
+    """Values with those drawn again that fail a criterion of the population, evenly within what the criteria allow."""
+    if clinical is None:
+        return values
+    for name in dict.fromkeys(criterion.variable for criterion in criteria):
+        own = [criterion for criterion in criteria if criterion.variable == name]
+        fails = pl.Series([any(c.holds(cell) is not True for c in own) for cell in values[name]], dtype=pl.Boolean())
+        if fails.any():
+            again = _draw_unknown(name, _narrow(clinical.variables[name], own), values.height, rng)
+            values = values.with_columns(pl.when(fails).then(again).otherwise(pl.col(name)).alias(name))
+    return values
+
+
+def _narrow(variable: Variable, criteria: Sequence[Criterion]) -> Variable:
+    """The variable with no more levels, or no wider range, than the criteria allow."""
+    if variable.type not in {VariableKind.NUMBER, VariableKind.INTEGER}:
+        kept = {code: label for code, label in variable.levels.items() if all(c.holds(label) is not False for c in criteria)}
+        return variable.model_copy(update={"levels": kept or variable.levels})
+    low, high = variable.range or (0.0, 100.0)
+    step = 1.0 if variable.type is VariableKind.INTEGER else 0.1
+    for criterion in criteria:
+        bound = float(criterion.value)
+        if criterion.op in {Operator.AT_LEAST, Operator.ABOVE, Operator.EQUAL}:
+            low = max(low, bound + step * (criterion.op is Operator.ABOVE))
+        if criterion.op in {Operator.AT_MOST, Operator.BELOW, Operator.EQUAL}:
+            high = min(high, bound - step * (criterion.op is Operator.BELOW))
+    return variable.model_copy(update={"range": (low, max(low, high))})
 
 
 def drop_values(values: pl.DataFrame, needed: frozenset[str], rng: np.random.Generator) -> pl.DataFrame:
@@ -191,6 +223,7 @@ def _draw_unknown(name: str, variable: Variable, n: int, rng: np.random.Generato
     if variable.type in {VariableKind.NUMBER, VariableKind.INTEGER}:
         low, high = variable.range or (0.0, 100.0)
         drawn = rng.uniform(low, high, n)
-        return pl.Series(name, np.rint(drawn) if variable.type is VariableKind.INTEGER else np.round(drawn, 1))
+        printed = np.rint(drawn) if variable.type is VariableKind.INTEGER else np.round(drawn, 1 if high - low > 10 else 2)
+        return pl.Series(name, np.clip(printed, low, high))
     labels = tuple(variable.levels.values())
     return pl.Series(name, [labels[i] for i in rng.integers(len(labels), size=n)], dtype=pl.String)

@@ -54,6 +54,8 @@ class _Well:
 def write_plates(folder: Path, truth: Truth, tubes: Tubes, seed: int) -> None:
     """Write every analyte's export and map into the study's folders of plates and maps."""
     files = truth.protocol.files
+    if not truth.protocol.assays.readouts:
+        return
     for name in ("plates", "maps"):
         (folder / getattr(files, name)).mkdir(parents=True, exist_ok=True)
     for record in simulate_plates(truth, tubes, seed):

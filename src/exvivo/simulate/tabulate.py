@@ -16,6 +16,7 @@ from exvivo.simulate.parameters import BLANK_DILUTION
 from exvivo.simulate.people import category_of
 from exvivo.simulate.truth import Array, Truth
 from exvivo.study.model import ElisaReadout, FlowReadout
+from exvivo.study.protocol import COMMON_FACTORS
 from exvivo.study.statuses import ExpressionStatus, Reason, SpecimenStatus
 from exvivo.study.tables import OUTCOMES, Table
 
@@ -61,10 +62,16 @@ def tables_of(truth: Truth, rng: np.random.Generator, readouts: Collection[str] 
     chosen = [name for name in truth.readouts if not readouts or name in readouts]
     cultures = truth.cultures.with_row_index("row").filter(pl.col("donor").is_not_null())
     frames = [_readout_frame(truth, cultures, name, rng) for name in chosen]
-    order = ["experiment", "donor", "serum_donor", *(f for f in ("serum", "stimulus", "drug") if f in cultures.columns), "position"]
+    order = ["experiment", "donor", "serum_donor", *_sorted_factors(truth), "position"]
     frame = pl.concat(frames).sort(order, nulls_last=False, maintain_order=True).drop("position")
     absent = [pl.lit(None, dtype=column.dtype).alias(column.name) for column in OUTCOMES.columns if column.name not in frame.columns]
     return OUTCOMES.build(frame.with_columns(absent).join(_modifiers(truth), on="donor", how="left", maintain_order="left"))
+
+
+def _sorted_factors(truth: Truth) -> list[str]:
+    """Factors in the order by which assemble sorts."""
+    factors = truth.protocol.file.factors
+    return [name for name in ("serum", "stimulus", "drug") if name in factors] + [name for name in factors if name not in COMMON_FACTORS]
 
 
 def _readout_frame(truth: Truth, cultures: pl.DataFrame, name: str, rng: np.random.Generator) -> pl.DataFrame:

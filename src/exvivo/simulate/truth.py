@@ -5,8 +5,8 @@ at once, so that thousands of studies can be drawn for a coverage study. Each pa
 random numbers, so that one part's size does not move another's draws.
 
 ln(net concentration, or delta) = ln centre + donor + serum + drug * (ln ratio + modifiers + donor's own
-response + serum's own response) + culture. Modifiers are centred on the population, so that the mean ln
-ratio over patients is the ln ratio of the readout. What serum brings is added on the linear scale.
+response + serum's own response) + culture; drug is the strength of the culture's condition. Modifiers are centred on
+the population, so that the mean ln ratio over patients is the ln ratio of the readout. What serum brings is added on the linear scale.
 """
 
 import functools
@@ -18,15 +18,27 @@ import numpy.typing as npt
 import polars as pl
 
 from exvivo.engine import rng_for
+from exvivo.errors import DesignError, fault
+from exvivo.simulate.conditions import arm_levels, culture_strengths, full_levels, serum_factor, serum_source, strength_of
 from exvivo.simulate.parameters import MODIFIED, Coefficients, Generating, generating_values
-from exvivo.simulate.people import Labels, Patients, category_of, draw_clinical, draw_patients, drop_values, healthy_values, patient_values
+from exvivo.simulate.people import (
+    PATIENTS_ONLY,
+    Labels,
+    Patients,
+    category_of,
+    draw_clinical,
+    draw_patients,
+    drop_values,
+    healthy_values,
+    meet_criteria,
+    patient_values,
+)
 from exvivo.study.model import Experiment, FlowReadout, Modifier, ModifierKind, Outcome
 from exvivo.study.protocol import Protocol, plain
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-SERUM = "serum"
 DONORS_PER_RUN = {False: 6, True: 4}
 REFERENCE_SIZE = 200_000
 REFERENCE_SEED = 20_200_320
@@ -70,12 +82,16 @@ def draw_truth(protocol: Protocol, donors: Mapping[str, int], seed: int) -> Trut
     Raises
     ------
     ValueError : a population that the protocol does not have, or a negative number
+    DesignError : sera whose factor cannot be told
     """
     unknown = sorted(set(donors) - set(protocol.file.populations))
     if unknown or min(donors.values(), default=0) < 0:
         raise ValueError(
             f"donors {dict(donors)}: populations of the protocol are {list(protocol.file.populations)}, numbers are at least 0"
         )
+    if any(e.serum_population for e in protocol.file.experiments.values()) and serum_factor(protocol) is None:
+        told = "an experiment has a 'serum_population', and no factor tells which serum a culture saw"
+        raise DesignError(fault("factors", told, "a factor called serum or plasma, or with such a level", "Name it so"))
     generating = generating_values(protocol)
     people, recorded, shift = _draw_people(protocol, donors, seed)
     ids = {name: people.filter(pl.col("population") == name)["donor"].to_list() for name in protocol.file.populations}
@@ -89,12 +105,14 @@ def _draw_people(protocol: Protocol, donors: Mapping[str, int], seed: int) -> tu
     """True and recorded people, and what modifiers add to each one's ln ratio of the modified readout."""
     clinical = protocol.file.clinical
     needed = frozenset(c.variable for population in protocol.file.populations.values() for c in population.criteria)
+    hidden = PATIENTS_ONLY if any(_has_patients(protocol, name) for name in protocol.file.populations) else frozenset()
     truths, records, shifts = [], [], []
     for name in (name for name in protocol.file.populations if donors.get(name, 0)):
         n = donors[name]
         rng = rng_for(seed, f"people {name}")
         patients = draw_patients(n, rng) if _has_patients(protocol, name) else None
-        values = draw_clinical(n, clinical, rng, patient_values(patients) if patients else healthy_values(n, rng))
+        values = draw_clinical(n, clinical, rng, patient_values(patients) if patients else healthy_values(n, rng), hidden)
+        values = meet_criteria(values, clinical, protocol.file.populations[name].criteria, rng_for(seed, f"criteria {name}"))
         head = pl.DataFrame({"donor": [f"{name.upper()}-{i + 1:03d}" for i in range(n)], "population": [name] * n})
         truths.append(pl.concat([head, values], how="horizontal"))
         records.append(pl.concat([head, drop_values(values, needed, rng_for(seed, f"clinic {name}"))], how="horizontal"))
@@ -158,26 +176,17 @@ def _plan_cultures(protocol: Protocol, ids: Mapping[str, Sequence[str]]) -> pl.D
 
 
 def _cultures_of(protocol: Protocol, name: str, experiment: Experiment, ids: Mapping[str, Sequence[str]]) -> Iterator[tuple[object, ...]]:
-    factors = protocol.file.factors
     cell_donors = ids[experiment.population]
     per_run = DONORS_PER_RUN[experiment.serum_population is not None]
     for index, donor in enumerate(cell_donors):
         run = f"{name}{index // per_run + 1:02d}"
         for condition in experiment.conditions:
-            levels = {factor: condition.get(factor, block.reference) for factor, block in factors.items()}
-            source = _serum_source(protocol, experiment, levels.get(SERUM))
+            levels = full_levels(protocol, condition)
+            source = serum_source(protocol, experiment, levels)
             for serum_donor in _sera_of(experiment, index, source, ids, per_run):
                 for replicate in range(experiment.culture_replicates):
                     comes_from = 0 if source is None else 1 if source == experiment.serum_population else 2
                     yield (name, donor, serum_donor, *levels.values(), run, str(replicate + 1), comes_from)
-
-
-def _serum_source(protocol: Protocol, experiment: Experiment, level: str | None) -> str | None:
-    """Population that a serum level comes from: the one whose name it begins with, else the experiment's; None without serum."""
-    if level is None or level == protocol.file.factors[SERUM].reference:
-        return None
-    named = [name for name in protocol.file.populations if plain(level).startswith(plain(name))]
-    return max(named, key=len) if named else experiment.serum_population
 
 
 def _sera_of(
@@ -205,11 +214,12 @@ def _blanks_of(protocol: Protocol, planned: Sequence[tuple[object, ...]]) -> lis
     factors = protocol.file.factors
     references = {factor: block.reference for factor, block in factors.items()}
     at = {factor: 3 + i for i, factor in enumerate(factors)}
+    serum = serum_factor(protocol)
     seen: dict[tuple[object, ...], tuple[object, ...]] = {}
     for row in planned:
-        if row[-1] and SERUM in at:
-            levels = references | {SERUM: row[at[SERUM]]}
-            key = (row[2], row[at[SERUM]], row[-3])
+        if row[-1] and serum is not None:
+            levels = references | {serum: row[at[serum]]}
+            key = (row[2], row[at[serum]], row[-3])
             seen.setdefault(key, (row[0], None, row[2], *levels.values(), row[-3], "1", row[-1]))
     return list(seen.values())
 
@@ -255,7 +265,7 @@ def _draw_values(
     serum_drug = generating.sd_serum_drug * rng.standard_normal(shape)
     brought = np.array([p.carried for p in parts]) * np.exp(generating.sd_carried * rng.standard_normal(shape))
     donor, serum = _index_of(people, cultures["donor"]), _index_of(people, cultures["serum_donor"])
-    drug = drug_flags(protocol, cultures)[:, None]
+    drug = culture_strengths(protocol, cultures).to_numpy()[:, None]
     comes_from = cultures["comes_from"].to_numpy()
     shared_serum = np.log(np.array([[1.0, p.ssc_serum, p.other_serum] for p in parts])).T[comes_from]
     in_serum = (serum >= 0)[:, None]
@@ -277,12 +287,6 @@ def _index_of(people: pl.DataFrame, donors: pl.Series) -> Indices:
     """Row of each donor in ``people``, -1 for none."""
     rows = {donor: row for row, donor in enumerate(people["donor"])}
     return np.array([rows.get(donor, -1) for donor in donors], dtype=np.int64)
-
-
-def drug_flags(protocol: Protocol, cultures: pl.DataFrame) -> Array:
-    """1 for cultures with the drug of the first registered contrast."""
-    contrast = protocol.file.outcomes[0].contrast
-    return (cultures[contrast.factor] == contrast.level).to_numpy().astype(float)
 
 
 def true_effects(protocol: Protocol) -> pl.DataFrame:
@@ -308,26 +312,42 @@ def true_effects(protocol: Protocol) -> pl.DataFrame:
 
 
 def _contrast_text(outcome: Outcome) -> str:
-    within = "".join(f"|{level}" for level in outcome.contrast.within.values())
-    return f"{outcome.contrast.level}/{outcome.contrast.versus}{within}"
+    held = ",".join(outcome.contrast.within.values())
+    return f"{outcome.contrast.level}/{outcome.contrast.versus}" + (f"|{held}" if held else "")
+
+
+def _experiment_of(protocol: Protocol, outcome: Outcome) -> Experiment:
+    return protocol.file.experiments[protocol.file.analysis_sets[outcome.set].experiment]
 
 
 def _true_ratio(protocol: Protocol, outcome: Outcome, readout: str) -> float:
+    """Ratio of the geometric means of a contrast's arms, net of what serum brings."""
+    level, versus = (_log_mean(protocol, outcome, readout, arm) for arm in (outcome.contrast.level, outcome.contrast.versus))
+    return float(np.exp(level - versus))
+
+
+def _log_mean(protocol: Protocol, outcome: Outcome, readout: str, level: str) -> float:
+    """Mean ln net value of one arm, relative to the readout's centre."""
     truth = generating_values(protocol).readouts[readout]
-    experiment = protocol.file.experiments[protocol.file.analysis_sets[outcome.set].experiment]
-    source = _serum_source(protocol, experiment, outcome.contrast.within.get(SERUM))
-    own_serum = source is not None and source == experiment.serum_population
-    return truth.ratio * (truth.interaction if own_serum else 1.0)
+    experiment = _experiment_of(protocol, outcome)
+    levels = arm_levels(protocol, outcome.contrast, level)
+    source = serum_source(protocol, experiment, levels)
+    own = source is not None and source == experiment.serum_population
+    shared = 1.0 if source is None else truth.ssc_serum if own else truth.other_serum
+    drug = np.log(truth.ratio) + (np.log(truth.interaction) if own else 0.0)
+    return float(np.log(shared) + strength_of(protocol, levels) * drug)
 
 
 def _true_interaction(protocol: Protocol, outcome: Outcome, readout: str, name: str) -> float | None:
     modifier = protocol.file.modifiers[name]
     if modifier.kind is ModifierKind.CATEGORICAL:
         return None
-    experiment = protocol.file.experiments[protocol.file.analysis_sets[outcome.set].experiment]
-    if readout != MODIFIED or not _has_patients(protocol, experiment.population):
+    if readout != MODIFIED or not _has_patients(protocol, _experiment_of(protocol, outcome).population):
         return 1.0
-    return marginal_ratios(protocol, modifier)[0][1]
+    level, versus = (
+        strength_of(protocol, arm_levels(protocol, outcome.contrast, arm)) for arm in (outcome.contrast.level, outcome.contrast.versus)
+    )
+    return float(marginal_ratios(protocol, modifier)[0][1] ** (level - versus))
 
 
 def marginal_ratios(protocol: Protocol, modifier: Modifier) -> list[tuple[str, float]]:
