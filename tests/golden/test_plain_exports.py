@@ -26,11 +26,3 @@ def test_labelled_grids_of_other_readers_are_read(shared_data: Path, name: str, 
     if firsts is not None:
         assert [plate.readings[0].signal for plate in record.plates] == firsts
         assert {one.wavelength_nm for plate in record.plates for one in plate.readings} == {450}
-
-
-def test_states_of_a_gen5_grid_stay_apart(shared_data: Path) -> None:
-    name = "gen5/240411_172731_BNCH2345883_abs450_96well_non_numeric_values.txt"
-    (plate,) = parse_export(name, (shared_data / "plates" / name).read_bytes()).plates
-    texts = {(one.text, one.status) for one in plate.readings if one.signal is None}
-    assert {status for _, status in texts} == {ReadingStatus.OVERFLOW, ReadingStatus.MISSED}
-    assert ("OVRFLW", ReadingStatus.OVERFLOW) in texts

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import grid, skanit, softmax
+from exvivo.formats import gen5, grid, magellan, skanit, softmax
 from exvivo.formats.delimited import decode_text
 from exvivo.formats.workbook import cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord
@@ -30,6 +30,8 @@ class Format:
 FORMATS = (
     Format(skanit.FORMAT, skanit.recognises, skanit.parse),
     Format(softmax.FORMAT, softmax.recognises, softmax.parse),
+    Format(gen5.FORMAT, gen5.recognises, gen5.parse),
+    Format(magellan.FORMAT, magellan.recognises, magellan.parse),
     Format(grid.FORMAT, grid.recognises, grid.parse),
 )
 

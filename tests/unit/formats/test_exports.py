@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from exvivo.errors import InputError
-from exvivo.formats import grid, skanit, softmax
+from exvivo.formats import gen5, grid, magellan, skanit, softmax
 from exvivo.formats.exports import parse_export, recognise
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
@@ -17,7 +17,14 @@ RECORD = ExportRecord("any", (PLATE,))
 
 @pytest.mark.parametrize(
     ("compose", "parse"),
-    [(skanit.compose, skanit.parse), (softmax.compose, softmax.parse), (grid.compose, grid.parse), (grid.compose_text, grid.parse)],
+    [
+        (skanit.compose, skanit.parse),
+        (softmax.compose, softmax.parse),
+        (gen5.compose, gen5.parse),
+        (magellan.compose, magellan.parse),
+        (grid.compose, grid.parse),
+        (grid.compose_text, grid.parse),
+    ],
 )
 def test_each_format_is_recognised(compose: Callable[[ExportRecord], bytes], parse: object) -> None:
     data = compose(RECORD)
@@ -30,7 +37,7 @@ def test_an_unknown_text_is_refused_with_its_first_lines() -> None:
         recognise("P1.txt", b"Reader X\n\nBarcode;77\nno grid here\n")
     assert str(caught.value) == (
         "P1.txt: the layout of this export is unknown; it begins: 'Reader X' / 'Barcode;77' / 'no grid here'. "
-        "Expected one of skanit, softmax, grid. Export the raw readings as a plate-shaped grid in csv or xlsx."
+        "Expected one of skanit, softmax, gen5, magellan, grid. Export the raw readings as a plate-shaped grid in csv or xlsx."
     )
 
 
