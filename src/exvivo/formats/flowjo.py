@@ -151,9 +151,9 @@ def _root(raw: bytes, where: str) -> etree._Element:
     if root.tag != "Workspace":
         raise InputError(fault(where, f"the outermost element is {_tag(root)}", f"Workspace, of {_TOP}", "Save it from FlowJo 10"))
     version = str(root.get("flowJoVersion") or "")
-    if not version.startswith(("10", "11")):
+    if version.split(".", maxsplit=1)[0] != "10":
         found = f"the workspace was written by FlowJo {version or 'of an unknown version'}"
-        raise InputError(fault(where, found, "FlowJo 10 or later", "Open it in FlowJo 10 and save it again"))
+        raise InputError(fault(where, found, "FlowJo 10", "Open it in FlowJo 10 and save it again"))
     return root
 
 
@@ -161,7 +161,7 @@ def _read_sample(where: str, element: etree._Element) -> SampleGates:
     node = element.find("SampleNode")
     data = element.find("DataSet")
     name = _plain(node, "name") or ""
-    file = unquote(_plain(data, "uri") or "").replace("\\", "/").rsplit("/", 1)[-1]
+    file = unquote((_plain(data, "uri") or "").rsplit("/", 1)[-1])
     sample = _Sample(f"{where}, sample '{name or file}'")
     sample.names = _keyword_names(element)
     _guarded(sample, element, "compensation", _read_matrix)
@@ -169,6 +169,10 @@ def _read_sample(where: str, element: etree._Element) -> SampleGates:
         _guarded(sample, axis, f"scale {_tag(axis)}", _read_axis)
     if node is not None:
         _read_populations(sample, node, None)
+    if not sample.gates and not sample.faults:
+        sample.faults.append(
+            fault(sample.where, "it has no gates", "one population or more", "Gate it in FlowJo and save the workspace again")
+        )
     gates = _in_order(sample)
     compensation = "uncompensated" if sample.matrix is None else _MATRIX
     named, drawn_on, identifier = name or file, file or name, _plain(data, "sampleID") or ""

@@ -82,7 +82,8 @@ def test_entity_bomb_is_refused() -> None:
         (b"<Gating-ML/>", "outermost element is Gating-ML"),
         (workspace(), "holds no samples"),
         (HEAD.encode() + b"</Workspace>", "holds no samples"),
-        (workspace(sample(), head=HEAD.replace("10.8.1", "9.9.6")), "written by FlowJo 9.9.6"),
+        (workspace(sample(), head=HEAD.replace("10.8.1", "9.9.6")), r"written by FlowJo 9\.9\.6"),
+        (workspace(sample(), head=HEAD.replace("10.8.1", "11.0")), r"written by FlowJo 11\.0"),
         (workspace(sample(), head=HEAD.replace('flowJoVersion="10.8.1"', "")), "unknown version"),
     ],
 )
@@ -95,6 +96,7 @@ def test_files_that_are_no_workspaces_say_so(raw: bytes, words: str) -> None:
     ("made", "words"),
     [
         (sample(population("<gating:CurlyQuad/>")), "population 'P': this kind of gate, CurlyQuad, is not supported"),
+        (sample(), "it has no gates"),
         (sample(population("")), "it holds 0 gates"),
         (sample(population(rectangle()) * 2), "population 'P': two populations have this path"),
         (sample(population(rectangle(), name="")), "a population without a name"),
@@ -136,7 +138,8 @@ def test_names_are_paths_and_one_name_may_stand_in_two_branches() -> None:
 
 
 def test_sample_knows_its_file() -> None:
-    found = only(workspace(sample(name="my tube.fcs").replace("my tube.fcs", "my%20tube.fcs", 1)))
+    found = only(workspace(sample(population(rectangle()), name="my tube.fcs").replace("my tube.fcs", "my%20tube.fcs", 1)))
+    assert found.faults == ()
     assert (found.name, found.file, found.identifier, found.n_events) == ("my tube.fcs", "my tube.fcs", "7", 1000)
 
 
