@@ -318,17 +318,20 @@ def gate(
     *,
     gates: Path,
     out: Path,
+    sample: str | None = None,
     membership: Path | None = None,
     as_json: Json = False,
 ) -> int:
-    """Gate FCS files with a Gating-ML file.
+    """Gate FCS files with a Gating-ML file or a FlowJo 10 workspace.
 
     $ exvivo gate tube1.fcs tube2.fcs --gates gates.xml --out populations
 
     Parameters
     ----------
     gates
-        Gating-ML 2.0 file
+        Gating-ML 2.0 file, or FlowJo 10 workspace (.wsp)
+    sample
+        name or number of the workspace's sample whose gates to use; by default the sample called as the FCS file
     out
         folder for the populations table
     membership
@@ -336,7 +339,7 @@ def gate(
     """
     from exvivo.pipeline import gate_files
 
-    written = gate_files(files, gates, out, membership)
+    written = gate_files(files, gates, out, membership, sample)
     _print_findings(written.findings)
     return _print_files(written.files, as_json=as_json)
 

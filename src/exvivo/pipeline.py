@@ -24,7 +24,7 @@ from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
-from exvivo.read.gates import read_gates
+from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import read_export
 from exvivo.report import write_report
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
@@ -307,15 +307,17 @@ def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_s
     return Written(write_files(out, files), findings)
 
 
-def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None) -> Written:
-    """Populations of FCS files under a Gating-ML file, written as populations.csv into a folder.
+def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None) -> Written:
+    """Populations of FCS files under a Gating-ML file or a FlowJo workspace, written as populations.csv into a folder.
+
+    ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is looked up by its name.
 
     Raises
     ------
-    InputError : an FCS file or the gate file cannot be read
+    InputError : an FCS file or the gate file cannot be read, or the workspace has no or several samples for a file
     DesignError : the gates name channels or matrices that a file lacks
     """
-    gated = gate_paths(files, read_gates(gates), members=membership is not None)
+    gated = gate_paths(files, read_sample_gates(gates, files, sample), members=membership is not None)
     findings = tabulate_findings(gated.found)
     written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
     if membership is not None:

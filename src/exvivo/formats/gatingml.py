@@ -39,6 +39,7 @@ _SPACES = {
     for name, path in (("gating", "gating"), ("transforms", "transformations"), ("data-type", "datatypes"))
 }
 _GATES = ("RectangleGate", "PolygonGate", "EllipsoidGate", "BooleanGate", "QuadrantGate")
+_SCALES = (TransformKind.LINEAR, TransformKind.LOG, TransformKind.ASINH, TransformKind.LOGICLE, TransformKind.HYPERLOG)
 _NOTHING = "Correct the gate in the program that wrote the file"
 
 
@@ -93,7 +94,12 @@ def parse(source: Path | bytes) -> GatingTree:
 
 
 def compose(tree: GatingTree) -> bytes:
-    """Gating-ML 2.0 file of a tree; reading it back gives the same tree (its transformations get new names)."""
+    """Gating-ML 2.0 file of a tree; reading it back gives the same tree (its transformations get new names).
+
+    Raises
+    ------
+    ValueError : a gate lies on a scale that Gating-ML does not have
+    """
     root = etree.Element(_name("gating", "Gating-ML"), nsmap=_SPACES)
     for name, matrix in tree.matrices.items():
         _write_matrix(root, name, matrix)
@@ -143,14 +149,14 @@ def _read_transformation(document: _Document, element: etree._Element) -> None:
     kind, parameters = _tag(kinds[0]), _parameters(kinds[0])
     if kind == "fratio":
         document.ratios[name] = _ratio(kinds[0], parameters)
-    elif kind in set(TransformKind):
+    elif kind in _SCALES:
         try:
             cells.check_parameters(kind, parameters)
         except ValueError as problem:
             raise _Fault(str(problem)) from problem
         document.transforms[name] = Transform(TransformKind(kind), MappingProxyType(parameters))
     else:
-        raise _Fault(f"the scale {kind} is not supported", ", ".join([*TransformKind, "fratio"]))
+        raise _Fault(f"the scale {kind} is not supported", ", ".join([*_SCALES, "fratio"]))
 
 
 def _ratio(element: etree._Element, parameters: Mapping[str, float]) -> Ratio:
@@ -436,6 +442,8 @@ def _scale_id(transform: Transform) -> str:
 def _write_transform(root: etree._Element, transform: Transform | None, written: set[str]) -> None:
     if transform is None or _scale_id(transform) in written:
         return
+    if transform.kind not in _SCALES:
+        raise ValueError(f"Gating-ML 2.0 has no scale {transform.kind}")
     written.add(_scale_id(transform))
     element = _add(root, "transforms", "transformation", {"id": _scale_id(transform)})
     _add(element, "transforms", transform.kind.value, {key: repr(float(value)) for key, value in transform.parameters.items()})

@@ -142,10 +142,10 @@ def evaluate(events: NDArray[np.floating], channels: Sequence[Channel], spillove
     return evaluation
 
 
-def populations_of(path: Path, record: EventsRecord, tree: GatingTree) -> pl.DataFrame:
+def populations_of(path: Path, record: EventsRecord, tree: GatingTree, compensation: str = "FCS") -> pl.DataFrame:
     """Counts and medians of every population of one data set, as ``POPULATIONS`` wants them; ``file`` is the file's name."""
     evaluation = evaluate(fcs.read_events(path, record), record.channels, record.spillover, tree)
-    return count_populations(path.name, evaluation, tree.gates, "FCS")
+    return count_populations(path.name, evaluation, tree.gates, compensation)
 
 
 def members_of(path: Path, record: EventsRecord, tree: GatingTree) -> pl.DataFrame:
@@ -157,10 +157,11 @@ def members_of(path: Path, record: EventsRecord, tree: GatingTree) -> pl.DataFra
 
 
 def paths_of(gates: Sequence[Gate]) -> dict[str, str]:
-    """Path of every gate from the root, such as ``Cells/Singlets/Live``."""
+    """Path of every gate from the root, such as ``Cells/Singlets/Live``; gates of a workspace are named by their paths."""
     paths: dict[str, str] = {}
     for gate in gates:
-        paths[gate.name] = f"{paths[gate.parent]}/{gate.name}" if gate.parent else gate.name
+        whole = gate.parent is None or gate.name.startswith(f"{gate.parent}/")
+        paths[gate.name] = gate.name if whole else f"{paths[gate.parent or '']}/{gate.name}"
     return paths
 
 

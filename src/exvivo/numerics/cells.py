@@ -16,7 +16,10 @@ the smaller bound comes down to the root without ever overshooting.
 Everything is plain numpy: three million logicle values a second on one core, and no
 compiler to warm up. Medians and rectangles need no scale at all, see ``from_scale``.
 
-Source: Moore & Parks, Cytometry A 81A:273-277 (2012); Gating-ML 2.0 (ISAC, 2013), section 6.
+FlowJo's biexponential scale is a table, not a formula, and is reproduced as that table.
+
+Source: Moore & Parks, Cytometry A 81A:273-277 (2012); Gating-ML 2.0 (ISAC, 2013), section 6;
+the table as FlowJo 10 writes it (tests/golden/flowjo).
 """
 
 import math
@@ -33,6 +36,7 @@ _LN10 = math.log(10.0)
 _SINGULAR = 1e12
 _STEPS = 60
 _ROUNDING = 1e-16
+_BIEX_CELLS = 4096
 
 
 def unmixing(spillover: ArrayLike) -> Array:
@@ -126,11 +130,15 @@ class _Curve:
     x1: float
 
 
+def _negative_rate(b: float, w: float) -> float:
+    """The d with 2 ln(d / b) + w (b + d) = 0, which is u e^u = (w b / 2) e^(-w b / 2) in u = w d / 2."""
+    return 2.0 * float(lambertw(w * b / 2.0 * math.exp(-w * b / 2.0)).real) / w if w > 0 else b
+
+
 def _logicle_curve(T: float, W: float, M: float, A: float) -> _Curve:
     b, w = (M + A) * _LN10, W / (M + A)
     x1 = A / (M + A) + w
-    # d solves 2 ln(d / b) + w (b + d) = 0, which is u e^u = (w b / 2) e^(-w b / 2) in u = w d / 2
-    d = 2.0 * float(lambertw(w * b / 2.0 * math.exp(-w * b / 2.0)).real) / w if w > 0 else b
+    d = _negative_rate(b, w)
     ratio = math.exp((b + d) * w)
     p = T / (math.expm1(b * (1.0 - x1)) - ratio * math.expm1(-d * (1.0 - x1)))
     return _Curve(p, b, ratio * p, d, 0.0, x1)
@@ -212,6 +220,64 @@ def _solved(values: ArrayLike, curve: _Curve) -> Array:
     return out
 
 
+def biex_table(maxRange: float, neg: float, pos: float, width: float) -> Array:
+    """Linear values at the 4097 edges of FlowJo's biexponential scale, ascending.
+
+    Parameters
+    ----------
+    maxRange : value at the top; neg : additional negative decades; pos : decades in all
+    width : minus the width basis, -1 or below
+
+    Returns
+    -------
+    ndarray, shape (4097,): value at display positions 0, 1/4096, ..., 1; what lies outside is shown at the ends
+
+    Notes
+    -----
+    The zero of the scale is moved down to a whole cell and the decades below it are stretched to fit.
+    """
+    check_parameters("biex", {"maxRange": maxRange, "neg": neg, "pos": pos, "width": width})
+    basis = math.log10(-width)
+    decades, extra = pos - basis / 2.0, neg + basis / 2.0
+    zero = min(int(extra * _BIEX_CELLS / (extra + decades)), _BIEX_CELLS // 2)
+    if zero > 0:
+        decades = extra * _BIEX_CELLS / zero
+    b, w = decades * _LN10, basis / (2.0 * decades)
+    d = _negative_rate(b, w)
+    share = np.arange(zero, _BIEX_CELLS + 1) / (_BIEX_CELLS + 1)
+    curve = np.exp(share * b) - np.exp((b + d) * (w + extra / decades) - share * d)
+    above = (curve - curve[0]) * (maxRange / math.exp(b))
+    return np.concatenate([-above[zero:0:-1], above])
+
+
+_BIEX_SHOWN = np.arange(_BIEX_CELLS + 1) / _BIEX_CELLS
+
+
+def biex(values: ArrayLike, maxRange: float, neg: float, pos: float, width: float) -> Array:
+    """Display value, 0 to 1, on FlowJo's biexponential scale: straight between the entries of ``biex_table``.
+
+    Values outside the table are shown at its ends; NaN gives NaN.
+    """
+    shown = np.interp(np.asarray(values, dtype=np.float64), biex_table(maxRange, neg, pos, width), _BIEX_SHOWN)
+    return np.asarray(shown, dtype=np.float64)
+
+
+def inverse_biex(values: ArrayLike, maxRange: float, neg: float, pos: float, width: float) -> Array:
+    """Value whose ``biex`` is given; the ends of the table outside 0 to 1."""
+    found = np.interp(np.asarray(values, dtype=np.float64), _BIEX_SHOWN, biex_table(maxRange, neg, pos, width))
+    return np.asarray(found, dtype=np.float64)
+
+
+def floored_log(values: ArrayLike, offset: float, decades: float) -> Array:
+    """FlowJo's logarithmic scale: log10(x / offset) / decades, 0 for every x below the offset; NaN gives NaN."""
+    return np.log10(np.maximum(np.asarray(values, dtype=np.float64), offset) / offset) / decades
+
+
+def inverse_floored_log(values: ArrayLike, offset: float, decades: float) -> Array:
+    """Value whose ``floored_log`` is given."""
+    return offset * 10.0 ** (decades * np.asarray(values, dtype=np.float64))
+
+
 _SCALES: Mapping[str, tuple[Callable[..., Array], Callable[..., Array], tuple[str, ...]]] = MappingProxyType(
     {
         "flin": (linear, inverse_linear, ("T", "A")),
@@ -219,17 +285,19 @@ _SCALES: Mapping[str, tuple[Callable[..., Array], Callable[..., Array], tuple[st
         "fasinh": (asinh, inverse_asinh, ("T", "M", "A")),
         "logicle": (logicle, inverse_logicle, ("T", "W", "M", "A")),
         "hyperlog": (hyperlog, inverse_hyperlog, ("T", "W", "M", "A")),
+        "biex": (biex, inverse_biex, ("maxRange", "neg", "pos", "width")),
+        "log": (floored_log, inverse_floored_log, ("offset", "decades")),
     }
 )
 
 
 def parameter_names(kind: str) -> tuple[str, ...]:
-    """Names of the parameters of a Gating-ML scale."""
+    """Names of the parameters of a scale."""
     return _SCALES[kind][2]
 
 
 def to_scale(kind: str, values: ArrayLike, parameters: Mapping[str, float]) -> Array:
-    """Linear values on the display scale called ``kind`` in Gating-ML (flin, flog, fasinh, logicle, hyperlog)."""
+    """Linear values on the display scale called ``kind`` in Gating-ML (flin, flog, fasinh, logicle, hyperlog) or FlowJo (biex, log)."""
     return _SCALES[kind][0](values, **parameters)
 
 
@@ -250,6 +318,25 @@ def check_parameters(kind: str, parameters: Mapping[str, float]) -> None:
         raise ValueError(f"{kind} needs the parameters {', '.join(parameter_names(kind))}, not {', '.join(parameters) or 'none'}")
     if not all(math.isfinite(value) for value in parameters.values()):
         raise ValueError(f"{kind} needs finite parameters")
+    rules = _flowjo_rules(parameters) if kind in ("biex", "log") else _gatingml_rules(kind, parameters)
+    if broken := [rule for rule, holds in rules.items() if not holds]:
+        given = ", ".join(f"{name} = {value:g}" for name, value in parameters.items())
+        raise ValueError(f"{kind} needs {' and '.join(broken)}, but {given}")
+
+
+def _flowjo_rules(parameters: Mapping[str, float]) -> dict[str, bool]:
+    if "offset" in parameters:
+        return {"offset > 0": parameters["offset"] > 0, "decades > 0": parameters["decades"] > 0}
+    width, neg, pos = parameters["width"], parameters["neg"], parameters["pos"]
+    return {
+        "maxRange > 0": parameters["maxRange"] > 0,
+        "width <= -1": width <= -1,
+        "neg >= 0": neg >= 0,
+        "pos > log10(-width) / 2": width <= -1 and pos > math.log10(-width) / 2.0,
+    }
+
+
+def _gatingml_rules(kind: str, parameters: Mapping[str, float]) -> dict[str, bool]:
     T, M, A, W = parameters["T"], parameters.get("M", 1.0), parameters.get("A", 0.0), parameters.get("W", 0.0)
     rules = {"T > 0": T > 0, "M > 0": M > 0}
     if kind == "flin":
@@ -259,9 +346,7 @@ def check_parameters(kind: str, parameters: Mapping[str, float]) -> None:
     elif kind in ("logicle", "hyperlog"):
         rules["0 <= W <= M / 2"] = 0 <= W <= M / 2 and (W > 0 or kind == "logicle")
         rules["-W <= A <= M - 2 W"] = -W <= A <= M - 2 * W and M + A > 0
-    if broken := [rule for rule, holds in rules.items() if not holds]:
-        given = ", ".join(f"{name} = {value:g}" for name, value in parameters.items())
-        raise ValueError(f"{kind} needs {' and '.join(broken)}, but {given}")
+    return rules
 
 
 def ratio(numerator: NDArray[np.floating], denominator: NDArray[np.floating], A: float, B: float, C: float) -> Array:

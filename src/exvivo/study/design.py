@@ -144,18 +144,20 @@ def well_position(name: str) -> tuple[int, int]:
 
 
 class TransformKind(StrEnum):
-    """Display scales of Gating-ML 2.0."""
+    """Display scales of Gating-ML 2.0, and the two that only FlowJo workspaces have (biex, log)."""
 
     LINEAR = "flin"
     LOG = "flog"
     ASINH = "fasinh"
     LOGICLE = "logicle"
     HYPERLOG = "hyperlog"
+    BIEX = "biex"
+    FLOORED_LOG = "log"
 
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """Display scale of one dimension: Gating-ML parameters T, W, M, A."""
+    """Display scale of one dimension: Gating-ML parameters T, W, M, A; FlowJo's own names for its own scales."""
 
     kind: TransformKind
     parameters: Mapping[str, float]
@@ -247,6 +249,26 @@ class GatingTree:
 
     gates: tuple[Gate, ...]
     matrices: Mapping[str, SpilloverMatrix] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleGates:
+    """Gates for one FCS file.
+
+    ``name`` is what the gate file calls the sample, ``file`` the FCS file it names, ``identifier`` its number there: all
+    empty when the gates hold for every file. ``compensation`` is the scale of medians, as in ``Dimension``. ``counts``
+    are the events that the gate file says are in each gate, ``n_events`` in the whole sample, where it knows. With
+    ``faults`` the gates could not be understood and the tree is empty.
+    """
+
+    tree: GatingTree
+    compensation: str = "FCS"
+    name: str = ""
+    file: str = ""
+    identifier: str = ""
+    n_events: int | None = None
+    counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import gatingml
+from exvivo.study.design import Dimension, GatingTree, RectangleGate, Transform, TransformKind
 
 HEAD = (
     '<g:Gating-ML xmlns:g="http://www.isac-net.org/std/Gating-ML/v2.0/gating" '
@@ -75,3 +76,12 @@ def test_all_faults_are_told_together_with_their_lines() -> None:
 def test_what_is_no_gate_file_is_refused(raw: bytes) -> None:
     with pytest.raises(InputError):
         gatingml.parse(raw)
+
+
+def test_scales_of_flowjo_are_none_of_gating_ml() -> None:
+    biex = '<t:transformation t:id="L"><t:biex t:maxRange="262144" t:neg="0" t:pos="4.5" t:width="-10"/></t:transformation>'
+    with pytest.raises(InputError, match="biex is not supported"):
+        gatingml.parse(document(biex))
+    scale = Transform(TransformKind.FLOORED_LOG, {"offset": 1.0, "decades": 4.0})
+    with pytest.raises(ValueError, match="no scale log"):
+        gatingml.compose(GatingTree((RectangleGate("R", None, (Dimension("A", transform=scale),)),)))

@@ -140,3 +140,52 @@ def test_polygon_of_two_points_is_refused() -> None:
 def test_ellipse_has_the_axes_it_was_given() -> None:
     points = np.array([[10.0, 0.0], [10.1, 0.0], [0.0, 5.0], [0.0, 5.1]])
     assert cells.in_ellipsoid(points, [0, 0], [[100, 0], [0, 25]], 1).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("neg", "pos", "width"), [(0.0, 4.418539922, -10.0), (1.0, 4.41854, -7.943282), (0.0, 4.0, -1.0), (0.5, 5.4, -1000.0)]
+)
+def test_biexponential_table_climbs_through_zero_and_is_odd_around_it(neg: float, pos: float, width: float) -> None:
+    table = cells.biex_table(262144.0, neg, pos, width)
+    zero = int(np.flatnonzero(table == 0.0)[0])
+    assert table.shape == (4097,)
+    assert np.all(np.diff(table) > 0)
+    np.testing.assert_array_equal(table[:zero], -table[2 * zero : zero : -1])
+
+
+def test_biexponential_values_beyond_the_table_are_shown_at_its_ends() -> None:
+    table = cells.biex_table(262144.0, 0.0, 4.418539922, -10.0)
+    shown = cells.biex([-1e9, table[0], 0.0, table[3000], table[-1], 1e9, math.nan], 262144.0, 0.0, 4.418539922, -10.0)
+    zero = int(np.flatnonzero(table == 0.0)[0])
+    np.testing.assert_array_equal(shown, [0.0, 0.0, zero / 4096, 3000 / 4096, 1.0, 1.0, math.nan])
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("biex", {"maxRange": 262144.0, "neg": 0.5, "pos": 4.5, "width": -100.0}),
+        ("log", {"offset": 10.0, "decades": 4.0}),
+    ],
+)
+def test_flowjo_scales_come_back(kind: str, parameters: dict[str, float]) -> None:
+    shown = np.linspace(0.0, 1.0, 1001)
+    np.testing.assert_allclose(cells.to_scale(kind, cells.from_scale(kind, shown, parameters), parameters), shown, atol=1e-12)
+
+
+def test_floored_log_shows_everything_below_its_offset_at_zero() -> None:
+    np.testing.assert_allclose(cells.floored_log([-5.0, 0.0, 10.0, 1000.0, math.nan], 10.0, 4.0), [0.0, 0.0, 0.0, 0.5, math.nan])
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "words"),
+    [
+        ("biex", {"maxRange": 262144.0, "neg": 0.0, "pos": 4.5, "width": -0.5}, "width <= -1"),
+        ("biex", {"maxRange": 262144.0, "neg": -1.0, "pos": 4.5, "width": -10.0}, "neg >= 0"),
+        ("biex", {"maxRange": 262144.0, "neg": 0.0, "pos": 1.0, "width": -100.0}, "pos > log10"),
+        ("biex", {"maxRange": 0.0, "neg": 0.0, "pos": 4.5, "width": -10.0}, "maxRange > 0"),
+        ("log", {"offset": 0.0, "decades": 4.0}, "offset > 0"),
+    ],
+)
+def test_flowjo_scales_that_are_not_defined_are_refused(kind: str, parameters: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        cells.check_parameters(kind, parameters)
