@@ -19,29 +19,13 @@ from exvivo.study.decisions import Decisions, TargetKind
 from exvivo.study.model import ElisaReadout, FlowReadout
 from exvivo.study.protocol import COMMON_FACTORS, Design
 from exvivo.study.run import Calibration, Gating, Inputs
-from exvivo.study.statuses import ExpressionStatus, Reason, SpecimenStatus
+from exvivo.study.statuses import STATE_REASONS, USABLE, ExpressionStatus, Reason, SpecimenStatus
 from exvivo.study.tables import OUTCOMES, Table
 
 Row = Mapping[str, object]
 
 DETECTION_QUANTILE = 1.645
 """One-sided 95 % normal quantile: a net value below this many standard errors is not told from zero."""
-
-USABLE = frozenset(
-    {
-        SpecimenStatus.QUANTIFIED,
-        SpecimenStatus.BELOW_LLOQ,
-        SpecimenStatus.ABOVE_ULOQ,
-        ExpressionStatus.MEASURED,
-        ExpressionStatus.BELOW_BACKGROUND,
-    }
-)
-
-_STATE_REASONS = {
-    "lost": Reason.SPECIMEN_LOST,
-    "failed": Reason.SPECIMEN_FAILED,
-    "contaminated": Reason.SPECIMEN_CONTAMINATED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +139,8 @@ def _by_specimen(table: Table, column: str) -> dict[tuple[str, str], list[Row]]:
 
 
 def _concentration_value(specimen: SpecimenRow, rows: Sequence[Row], unit: str) -> Value:
-    if specimen.state in _STATE_REASONS:
-        return Value(SpecimenStatus.MISSING, reason=_STATE_REASONS[specimen.state], unit=unit)
+    if specimen.state in STATE_REASONS:
+        return Value(SpecimenStatus.MISSING, reason=STATE_REASONS[specimen.state], unit=unit)
     if not rows:
         return Value(SpecimenStatus.MISSING, reason=Reason.NOT_ON_A_PLATE, unit=unit)
     values = [
@@ -220,8 +204,8 @@ def _flow_values(specimens: Sequence[SpecimenRow], gating: Gating, design: Desig
 
 
 def _expression_value(specimen: SpecimenRow, rows: Sequence[Row]) -> Value:
-    if specimen.state in _STATE_REASONS:
-        return Value(ExpressionStatus.MISSING, reason=_STATE_REASONS[specimen.state], unit="fluorescence")
+    if specimen.state in STATE_REASONS:
+        return Value(ExpressionStatus.MISSING, reason=STATE_REASONS[specimen.state], unit="fluorescence")
     if not rows:
         return Value(ExpressionStatus.MISSING, reason=Reason.NO_FILE, unit="fluorescence")
     row = rows[0]

@@ -57,12 +57,11 @@ from exvivo.store import (
 from exvivo.study.deciding import DECISIONS, Choice, question_choice
 from exvivo.study.decisions import Decision, Decisions
 from exvivo.study.model import AssayRules, CurveRules
-from exvivo.study.protocol import Assays, Protocol, load_protocol
+from exvivo.study.protocol import PROTOCOL_FILE, Assays, Protocol, load_protocol
 from exvivo.study.run import Calibration, Gating, Inputs, Run
 from exvivo.study.tables import EFFECTS, OUTCOMES, Table
 from exvivo.templates import write_template
 
-PROTOCOL_FILE = "study.yaml"
 TRUTH = "truth"
 
 

@@ -28,7 +28,7 @@ from exvivo.errors import DesignError, fault
 from exvivo.study import tables as kinds
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, parse_decisions
 from exvivo.study.findings import Finding, FindingCode
-from exvivo.study.protocol import Protocol, load_protocol
+from exvivo.study.protocol import PROTOCOL_FILE, Protocol, load_protocol
 from exvivo.study.run import Calibration, Effects, Gating, Inputs, Run, SharedError
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import FORMAT_VERSION, Table, TableKind
@@ -238,7 +238,7 @@ def verify_record(protocol: Protocol, decisions: Decisions, manifest: Manifest) 
         told = f"the last {len(decisions.torn)} bytes have no line end: a decision was not written to its end"
         yield fault(protocol.files.decisions, told, action="Take the decision again; 'exvivo decide' sets the rest aside")
     if protocol.sha256 != manifest.protocol_sha256:
-        yield fault("study.yaml", "the protocol was changed after the run", action="Run the study again")
+        yield fault(PROTOCOL_FILE, "the protocol was changed after the run", action="Run the study again")
     count = len(decisions.records)
     if count < manifest.decisions_count:
         told = f"the record holds {count} decisions, the run saw {manifest.decisions_count}: its tail was cut"
@@ -310,7 +310,7 @@ def load_run(folder: Path) -> Run:
     DesignError : there are no whole results, or they were written by another table format or protocol
     """
     manifest = load_manifest(folder)
-    protocol = load_protocol(folder / "study.yaml")
+    protocol = load_protocol(folder / PROTOCOL_FILE)
     if manifest.table_format != FORMAT_VERSION or manifest.protocol_sha256 != protocol.sha256:
         told = "the stored run belongs to another version of the protocol or of the table format"
         raise DesignError(fault(str(folder / RESULTS), told, action="Run the study again with 'exvivo run'"))

@@ -20,15 +20,9 @@ from exvivo.numerics.inverse import Estimates, Limits, Readings, estimate_concen
 from exvivo.numerics.logistic import value
 from exvivo.study.design import WellRole
 from exvivo.study.run import LOADINGS
-from exvivo.study.statuses import Reason, SpecimenStatus, WellStatus
+from exvivo.study.statuses import STATE_REASONS, Reason, SpecimenStatus, WellStatus
 
 Row = dict[str, object]
-
-STATE_REASONS: Mapping[str, Reason] = {
-    "lost": Reason.SPECIMEN_LOST,
-    "failed": Reason.SPECIMEN_FAILED,
-    "contaminated": Reason.SPECIMEN_CONTAMINATED,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ class Effect:
         return replace(self, detail=json.dumps(merged, sort_keys=True) if merged else None)
 
 
+def name_serum_effect(within: Mapping[str, str]) -> str:
+    """Contrast of the effect of what an outcome's cultures were exposed to, such as serum, on its own."""
+    return "+".join(within)
+
+
 def ratio(log: float) -> float | None:
     """Exp of a ln ratio; None where there is no finite one."""
     return math.exp(log) if math.isfinite(log) and abs(log) < 700 else None

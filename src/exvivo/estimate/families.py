@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
+from exvivo.estimate.effect import name_serum_effect
 from exvivo.numerics.inference import Array
 from exvivo.numerics.multiplicity import adjust_bh, adjust_holm
 from exvivo.study.model import Outcome
@@ -53,7 +54,9 @@ def pass_serum_gate(effects: pl.DataFrame, supplementary: pl.DataFrame, outcomes
         for outcome in outcomes
         if outcome.contrast.within
         for readout, p in supplementary.filter(
-            (pl.col("outcome") == outcome.id) & (pl.col("contrast") == "+".join(outcome.contrast.within)) & pl.col("p").is_not_null()
+            pl.col("outcome") == outcome.id,
+            pl.col("contrast") == name_serum_effect(outcome.contrast.within),
+            pl.col("p").is_not_null(),
         )
         .select("readout", "p")
         .iter_rows()

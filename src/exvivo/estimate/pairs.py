@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from exvivo.numerics.inference import Array
 from exvivo.study.model import Contrast, Factor
-from exvivo.study.statuses import ExpressionStatus, SpecimenStatus
+from exvivo.study.statuses import BELOW, USABLE
 
 Key = tuple[str, str]
-
-_BELOW = frozenset({SpecimenStatus.BELOW_LLOQ.value, ExpressionStatus.BELOW_BACKGROUND.value})
-_USABLE = _BELOW | {SpecimenStatus.QUANTIFIED.value, SpecimenStatus.ABOVE_ULOQ.value, ExpressionStatus.MEASURED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,8 @@ def rows_at(frame: pl.DataFrame, condition: Mapping[str, str]) -> pl.DataFrame:
 
 def readings_at(frame: pl.DataFrame, condition: Mapping[str, str]) -> list[Reading]:
     """Usable values of one condition, sorted by donor and serum donor."""
-    rows = rows_at(frame, condition).filter(pl.col("donor").is_not_null() & pl.col("status").is_in(sorted(_USABLE)))
+    usable = pl.col("status").is_in(sorted(status.value for status in USABLE))
+    rows = rows_at(frame, condition).filter(pl.col("donor").is_not_null(), usable)
     found = [_reading(row) for row in rows.iter_rows(named=True)]
     return sorted((r for r in found if r is not None), key=lambda r: r.key)
 
@@ -155,7 +153,7 @@ def _reading(row: Mapping[str, object]) -> Reading | None:
         serum_donor=str(row["serum_donor"] or ""),
         low=-np.inf if lower is None else lower,
         high=np.inf if upper is None else upper,
-        below=row["status"] in _BELOW,
+        below=row["status"] in BELOW,
         measurements=int(_number(row["measurements"]) or 0),
         specimens=_split(row["specimens"]),
         plates=_split(row["plates"]),

@@ -25,7 +25,7 @@ from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class KnownPairs:
     """Exact pairs whose donor has a known value of the modifier, and what was left out. ``values`` are labels or numbers as text."""
 
     pairs: Pairs
@@ -45,17 +45,17 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
     censored = int((~pairs.exact).sum())
     if censored > rules.analysis.censoring.max_left_out * pairs.count:
         return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count})]
-    sample = _take(pairs, values, modifier)
-    described = describe_pairs(base, sample.pairs, wells=base.wells is not None)
-    noted = described.noting({key: n for key, n in sample.facts.items() if n})
-    if not sample.pairs.count:
+    known = _take(pairs, values, modifier)
+    described = describe_pairs(base, known.pairs, wells=base.wells is not None)
+    noted = described.noting({key: n for key, n in known.facts.items() if n})
+    if not known.pairs.count:
         return [noted.refused(Reason.MODIFIER_MISSING)]
     if modifier.kind is ModifierKind.CONTINUOUS:
-        return [_slope(noted, sample, modifier, rules)]
-    return _levels(noted, sample, modifier, rules)
+        return [_slope(noted, known, modifier, rules)]
+    return _levels(noted, known, modifier, rules)
 
 
-def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> Sample:
+def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> KnownPairs:
     """Exact pairs whose donor has a usable value, on its side if binary; every pair left out counts under one reason."""
     facts: Counter[str] = Counter()
     kept: list[tuple[int, str]] = []
@@ -70,7 +70,7 @@ def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) ->
             kept.append((i, side))
         else:
             facts["censored_pairs"] += 1
-    return Sample(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts)
+    return KnownPairs(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts)
 
 
 def _side(text: str | None, modifier: Modifier) -> str | None:
@@ -87,39 +87,39 @@ def _side(text: str | None, modifier: Modifier) -> str | None:
         return None
 
 
-def _slope(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> Effect:
-    score = np.array([float(value) for value in sample.values])
+def _slope(base: Effect, known: KnownPairs, modifier: Modifier, rules: Rules) -> Effect:
+    score = np.array([float(value) for value in known.values])
     if score.size < 3 or np.ptp(score) == 0:
         return base.refused(Reason.TOO_FEW_DONORS, {"donors": int(score.size)})
     X = np.column_stack([np.ones_like(score), (score - score.mean()) / modifier.per])
-    fit = fit_linear(sample.ratios, X).contrast([0, 1], level=rules.analysis.confidence)
+    fit = fit_linear(known.ratios, X).contrast([0, 1], level=rules.analysis.confidence)
     return base.estimated(fit, Method.LINEAR).noting({"per": modifier.per})
 
 
-def _levels(base: Effect, sample: Sample, modifier: Modifier, rules: Rules) -> list[Effect]:
+def _levels(base: Effect, known: KnownPairs, modifier: Modifier, rules: Rules) -> list[Effect]:
     binary = modifier.kind is ModifierKind.BINARY
     levels = (modifier.no_label, modifier.yes_label) if binary else modifier.levels
-    counts = {level: sample.values.count(level) for level in levels}
+    counts = {level: known.values.count(level) for level in levels}
     kept = [level for level in levels if counts[level] >= rules.analysis.min_per_level]
     noted = base.noting({"donors_per_level": counts})
-    rows = np.array([value in kept for value in sample.values], dtype=bool)
-    labels = [value for value in sample.values if value in kept]
-    fit = fit_linear(sample.ratios[rows], design_levels(labels, kept)) if kept and len(labels) > len(kept) else None
+    rows = np.array([value in kept for value in known.values], dtype=bool)
+    labels = [value for value in known.values if value in kept]
+    fit = fit_linear(known.ratios[rows], design_levels(labels, kept)) if kept and len(labels) > len(kept) else None
     level_rows = [_level(base, level, counts[level], _place(kept, level), fit, rules) for level in levels]
     if fit is None or len(kept) < 2:
         return [noted.refused(Reason.TOO_FEW_PER_LEVEL, {"needed": rules.analysis.min_per_level}), *level_rows]
     if binary:
-        return [*_binary(noted, sample, rows, modifier, rules), *level_rows]
+        return [*_binary(noted, known, rows, modifier, rules), *level_rows]
     test = fit.joint(differences_of_levels(len(kept)))
-    tested = describe_pairs(noted, sample.pairs.pick(np.flatnonzero(rows)), wells=base.wells is not None)
+    tested = describe_pairs(noted, known.pairs.pick(np.flatnonzero(rows)), wells=base.wells is not None)
     joint = replace(tested, df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
     facts = {"F": test.F if np.isfinite(test.F) else None, "df_denominator": test.df_denominator, "levels_tested": kept}
     return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(facts), *level_rows]
 
 
-def _binary(base: Effect, sample: Sample, rows: NDArray[np.bool_], modifier: Modifier, rules: Rules) -> list[Effect]:
-    exposed = np.array([value == modifier.yes_label for value in sample.values], dtype=bool)[rows]
-    ratios, level = sample.ratios[rows], rules.analysis.confidence
+def _binary(base: Effect, known: KnownPairs, rows: NDArray[np.bool_], modifier: Modifier, rules: Rules) -> list[Effect]:
+    exposed = np.array([value == modifier.yes_label for value in known.values], dtype=bool)[rows]
+    ratios, level = known.ratios[rows], rules.analysis.confidence
     fit = fit_linear(ratios, design_slope(exposed.astype(np.float64))).contrast([0, 1], level=level)
     welch = compare_welch(ratios, exposed, level=level)
     return [base.estimated(fit, Method.LINEAR), replace(base, role=EffectRole.SENSITIVITY).estimated(welch, Method.WELCH)]

@@ -14,7 +14,7 @@ import polars as pl
 
 from exvivo.engine import Parcel, digest_frame
 from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities, share_of_calibration
-from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect
+from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
 from exvivo.estimate.pairs import Pairs, full_condition, pair_up, readings_at, rows_at
 from exvivo.estimate.serum import (
     carries_over,
@@ -212,7 +212,7 @@ def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -
     held = full_condition(contrast, task.factors, contrast.versus)
     references = {name: task.factors[name].reference for name in contrast.within}
     bare = {level: full_condition(contrast, task.factors, level) | references for level in _levels_of(task)}
-    serum = replace(task.base(), contrast="+".join(contrast.within), role=EffectRole.SUPPLEMENTARY)
+    serum = replace(task.base(), contrast=name_serum_effect(contrast.within), role=EffectRole.SUPPLEMENTARY)
     alone = replace(serum, contrast=_name_contrast(contrast.level, contrast.versus, references))
     both = replace(serum, contrast="interaction", scale=RATIO_OF_RATIOS)
     vehicle_alone, drug_alone = (readings_at(task.frame, bare[level]) for level in (contrast.versus, contrast.level))

@@ -65,9 +65,10 @@ def read_clinical(folder: Path, sources: Sources, design: Design, decisions: Dec
         findings.append(Finding(FindingCode.IDENTIFIER_DROPPED, Severity.NOTE, source.path, evidence, "Export without identifying fields"))
     rows, odd = _rows(export, source.path, design, clinical, donors)
     findings += odd
-    merged = [
-        _merge(donor, [row for row in rows if row.donor == donor], clinical, findings) for donor in dict.fromkeys(row.donor for row in rows)
-    ]
+    by_donor: dict[str, list[_Row]] = {}
+    for row in rows:
+        by_donor.setdefault(row.donor, []).append(row)
+    merged = [_merge(donor, own, clinical, findings) for donor, own in by_donor.items()]
     types = {name: pl.Float64() if variable.type in _NUMBERS else pl.String() for name, variable in clinical.variables.items()}
     schema = {column.name: column.dtype for column in CLINICAL.columns} | types
     frame = pl.DataFrame(

@@ -22,11 +22,11 @@ from exvivo.study.decisions import Decisions, TargetKind
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import Experiment, FlowReadout, QuantifiedTable, TableReadout
 from exvivo.study.protocol import Design
-from exvivo.study.statuses import Reason, Severity, SpecimenStatus, TubeKind
+from exvivo.study.statuses import STATE_REASONS, Reason, Severity, SpecimenStatus, TubeKind
 from exvivo.study.tables import QUANTIFIED, SPECIMENS, TUBE_SHEET, Table, TableKind
 
 MATRICES = ("medium", "cells", "cell_free_medium")
-STATES = ("ok", "lost", "failed", "contaminated")
+STATES = ("ok", *STATE_REASONS)
 _NEEDED = ("specimen", "experiment", "donor", "matrix", "state")
 NO_LEVEL = "none"
 """A reference level that means absence: an empty cell says the same."""

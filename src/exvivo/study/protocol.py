@@ -47,6 +47,8 @@ from exvivo.study.model import (
 
 Location = tuple[str | int, ...]
 
+PROTOCOL_FILE = "study.yaml"
+
 MAX_BYTES = 2_000_000
 
 PRESENTATION = frozenset({"label", "labels", "aliases", "yes_label", "no_label", "files", "file"})

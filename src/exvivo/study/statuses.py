@@ -4,7 +4,9 @@ Sentences are made only by report, command line and page from ``text/en.toml``; 
 code that has none.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class WellStatus(StrEnum):
@@ -138,3 +140,15 @@ class Method(StrEnum):
     MIXED_UNPAIRED = "mixed-kr-unpaired"  # donors with one condition included
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     WELCH = "welch-log-ratio"  # unequal variances
+
+
+BELOW = frozenset({SpecimenStatus.BELOW_LLOQ, ExpressionStatus.BELOW_BACKGROUND})
+"""Statuses of values known to lie below a limit."""
+
+USABLE = BELOW | {SpecimenStatus.QUANTIFIED, SpecimenStatus.ABOVE_ULOQ, ExpressionStatus.MEASURED}
+"""Statuses of values of which something is known: a point or a bound."""
+
+STATE_REASONS: Mapping[str, Reason] = MappingProxyType(
+    {"lost": Reason.SPECIMEN_LOST, "failed": Reason.SPECIMEN_FAILED, "contaminated": Reason.SPECIMEN_CONTAMINATED}
+)
+"""States of a specimen, as specimens.csv tells them, for which nothing is measured; every other is ``ok``."""

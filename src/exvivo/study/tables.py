@@ -85,10 +85,8 @@ class TableKind:
             cells = frame.get_column(column.name)
             if column.required and cells.null_count():
                 raise ValueError(f"table '{self.name}': column '{column.name}' has {cells.null_count()} empty cells")
-            if column.allowed:
-                wrong = sorted(set(cells.drop_nulls().unique().to_list()) - set(column.allowed))
-                if wrong:
-                    raise ValueError(f"table '{self.name}': column '{column.name}' holds {wrong}, allowed are {list(column.allowed)}")
+            if column.allowed and (wrong := sorted(set(cells.drop_nulls().unique().to_list()) - set(column.allowed))):
+                raise ValueError(f"table '{self.name}': column '{column.name}' holds {wrong}, allowed are {list(column.allowed)}")
             if column.dtype == REAL and cells.is_nan().any():
                 raise ValueError(f"table '{self.name}': column '{column.name}' holds NaN; missing is an empty cell")
         if self.key and frame.height:
@@ -320,10 +318,7 @@ SHARED_ERROR = TableKind(
         PLATE,
         _key("analyte", "analyte"),
         _key("specimen", "specimen"),
-        _real("l1", "first column of L"),
-        _real("l2", "second column of L"),
-        _real("l3", "third column of L"),
-        _real("l4", "fourth column of L"),
+        *(_real(f"l{k}", f"column {k} of L") for k in range(1, 5)),
     ),
     ("plate", "analyte", "specimen"),
 )
