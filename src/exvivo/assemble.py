@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from exvivo.study.crossrefs import COMMON_FACTORS
 from exvivo.study.decisions import Decisions, TargetKind
 from exvivo.study.model import ElisaReadout, FlowReadout
-from exvivo.study.protocol import COMMON_FACTORS, Design
+from exvivo.study.protocol import Design
 from exvivo.study.run import Calibration, Gating, Inputs
 from exvivo.study.statuses import STATE_REASONS, USABLE, ExpressionStatus, Reason, SpecimenStatus
 from exvivo.study.tables import OUTCOMES, Table

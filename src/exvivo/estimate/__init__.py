@@ -50,5 +50,5 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
     effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
     if plan.rules.serum_gate:
-        effects = pass_serum_gate(effects, supplementary, plan.outcomes)
+        effects = pass_serum_gate(effects, supplementary, plan.outcomes, plan.factors)
     return Effects(EFFECTS.build(effects), SUPPLEMENTARY.build(supplementary))

@@ -6,7 +6,7 @@ exist stay empty (None); a limit at infinity is an empty limit.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
@@ -78,9 +78,9 @@ class Effect:
         return replace(self, detail=json.dumps(merged, sort_keys=True) if merged else None)
 
 
-def name_serum_effect(within: Mapping[str, str]) -> str:
+def name_serum_effect(factors: Iterable[str]) -> str:
     """Contrast of the effect of what an outcome's cultures were exposed to, such as serum, on its own."""
-    return "+".join(within)
+    return "+".join(factors)
 
 
 def ratio(log: float) -> float | None:

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from exvivo.estimate.effect import name_serum_effect
+from exvivo.estimate.pairs import held_apart
 from exvivo.numerics.inference import Array
 from exvivo.numerics.multiplicity import adjust_bh, adjust_holm
-from exvivo.study.model import Outcome
+from exvivo.study.model import Factor, Outcome
 
 _RULES: Mapping[str, Callable[..., Array]] = MappingProxyType({"holm": adjust_holm, "bh": adjust_bh})
 
@@ -44,7 +45,9 @@ def adjust_family(p: Sequence[float | None], rule: str) -> list[float | None]:
     return [by_place.get(i) for i in range(len(p))]
 
 
-def pass_serum_gate(effects: pl.DataFrame, supplementary: pl.DataFrame, outcomes: Sequence[Outcome]) -> pl.DataFrame:
+def pass_serum_gate(
+    effects: pl.DataFrame, supplementary: pl.DataFrame, outcomes: Sequence[Outcome], factors: Mapping[str, Factor]
+) -> pl.DataFrame:
     """Rows with `p_graph` of outcomes under serum: the larger of the adjusted p and the p of the serum effect on that readout.
 
     A readout whose serum effect has no p-value passes no gate: its gated p stays empty.
@@ -52,10 +55,10 @@ def pass_serum_gate(effects: pl.DataFrame, supplementary: pl.DataFrame, outcomes
     gates = {
         (outcome.id, readout): p
         for outcome in outcomes
-        if outcome.contrast.within
+        if (apart := held_apart(outcome.contrast, factors))
         for readout, p in supplementary.filter(
             pl.col("outcome") == outcome.id,
-            pl.col("contrast") == name_serum_effect(outcome.contrast.within),
+            pl.col("contrast") == name_serum_effect(apart),
             pl.col("p").is_not_null(),
         )
         .select("readout", "p")

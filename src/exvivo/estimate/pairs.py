@@ -132,6 +132,42 @@ def pair_up(drug: Sequence[Reading], comparator: Sequence[Reading]) -> Pairs:
     )
 
 
+def one_per_donor(pairs: Pairs) -> Pairs:
+    """Pairs averaged over the sera of each donor, so that the donor is the unit."""
+    return Pairs(tuple(mean_over_sera(pairs.drug)), tuple(mean_over_sera(pairs.comparator)), pairs.single_drug, pairs.single_comparator)
+
+
+def mean_over_sera(readings: Sequence[Reading]) -> list[Reading]:
+    """One reading per donor: its mean ln value over sera, with everything that it rests on."""
+    grouped: dict[str, dict[Key, Reading]] = {}
+    for reading in readings:
+        grouped.setdefault(reading.donor, {})[reading.key] = reading
+    return [
+        Reading(
+            donor=donor,
+            serum_donor="",
+            low=float(np.mean([r.low for r in own.values()])),
+            high=float(np.mean([r.high for r in own.values()])),
+            below=any(r.below for r in own.values()),
+            measurements=sum(r.measurements for r in own.values()),
+            specimens=tuple(name for r in own.values() for name in r.specimens),
+            plates=tuple(dict.fromkeys(plate for r in own.values() for plate in r.plates)),
+        )
+        for donor, own in sorted(grouped.items())
+    ]
+
+
+def sera_differ(drug: Sequence[Reading], comparator: Sequence[Reading]) -> bool:
+    """Whether the arms saw sera of different people altogether, so that no serum can be held while arms are compared."""
+    sera = [{reading.serum_donor for reading in arm} for arm in (drug, comparator)]
+    return all(sera) and not any("" in arm for arm in sera) and sera[0].isdisjoint(sera[1])
+
+
+def held_apart(contrast: Contrast, factors: Mapping[str, Factor]) -> dict[str, str]:
+    """Factors that a contrast holds at another level than their reference, with that level."""
+    return {name: level for name, level in contrast.within.items() if level != factors[name].reference}
+
+
 def bounds_of(readings: Sequence[Reading]) -> Array:
     """Bounds of ln values, shape (n, 2)."""
     return np.array([[r.low, r.high] for r in readings], dtype=np.float64).reshape(len(readings), 2)

@@ -29,7 +29,7 @@ import polars as pl
 
 from exvivo.estimate.contrasts import Rules, bound_effect, estimate_pairs, list_free, list_sensitivities, may_model
 from exvivo.estimate.effect import Effect
-from exvivo.estimate.pairs import Pairs, bounds_of
+from exvivo.estimate.pairs import Pairs, Reading, bounds_of, mean_over_sera, pair_up
 from exvivo.numerics.censored import estimate_censored_difference
 from exvivo.numerics.inference import Array, Estimate, infer_t
 from exvivo.numerics.mixed import MixedFit, fit_mixed, indicate
@@ -65,22 +65,50 @@ def estimate_differences(base: Effect, pairs: Pairs, differences: Array, rules: 
         return base.estimated(fit_mean(differences, level=level), Method.PAIRED_T)
     components = [indicate(labels) for labels in repeated.values()]
     try:
-        fit = fit_mixed(differences, np.ones((differences.size, 1)), components)
-        estimated = base.estimated(_infer_mean(fit, differences, components, level), Method.CROSSED)
+        ones = np.ones((differences.size, 1))
+        fit = fit_mixed(differences, ones, components)
+        estimated = base.estimated(_infer_last(fit, differences, ones, components, level), Method.CROSSED)
     except (ValueError, np.linalg.LinAlgError):
         return replace(base, method=Method.CROSSED).refused(Reason.NOT_CONVERGED)
     return estimated.noting({"random": list(repeated), "variances": _name_variances(fit, list(repeated))})
 
 
-def _infer_mean(fit: MixedFit, differences: Array, components: Sequence[Array], level: float) -> Estimate:
-    """Inference for the mean, with the rule of the module head for variances estimated as zero."""
-    full = fit.contrast([1.0], level=level)
+def estimate_between_sera(base: Effect, drug: Sequence[Reading], comparator: Sequence[Reading], rules: Rules) -> Effect:
+    """Ratio of two arms that saw sera of different people: ln values of the same cell donors with random donors and sera.
+
+    The readings are of donors with both arms. No pair shares a serum, so that sera differ between the arms as donors do
+    between groups. With censored values the donors' mean differences are only bounded.
+    """
+    analysis = rules.analysis
+    pairs = pair_up(mean_over_sera(drug), mean_over_sera(comparator))
+    if pairs.count < analysis.min_pairs:
+        return base.refused(Reason.TOO_FEW_DONORS, {"pairs": pairs.count, "needed": analysis.min_pairs})
+    if not pairs.exact.all():
+        return bound_effect(base.noting({"censored_pairs": int((~pairs.exact).sum())}), pairs.differences, analysis)
+    used = [(r, arm) for arm, readings in ((1.0, drug), (0.0, comparator)) for r in readings if r.donor in set(pairs.donors)]
+    y = np.array([reading.low for reading, _ in used])
+    X = np.column_stack([np.ones(len(used)), [arm for _, arm in used]])
+    labels = {DONOR: [r.donor for r, _ in used], SERUM_DONOR: [r.serum_donor for r, _ in used]}
+    random = {name: own for name, own in labels.items() if 1 < len(set(own)) < len(own)}
+    components = [indicate(own) for own in random.values()]
+    try:
+        fit = fit_mixed(y, X, components)
+        estimated = base.estimated(_infer_last(fit, y, X, components, analysis.confidence), Method.CROSSED)
+    except (ValueError, np.linalg.LinAlgError):
+        return replace(base, method=Method.CROSSED).refused(Reason.NOT_CONVERGED)
+    return estimated.noting({"random": list(random), "variances": _name_variances(fit, list(random))})
+
+
+def _infer_last(fit: MixedFit, y: Array, X: Array, components: Sequence[Array], level: float) -> Estimate:
+    """Inference for the last coefficient, with the rule of the module head for variances estimated as zero."""
+    last = np.eye(X.shape[1])[-1]
+    full = fit.contrast(last, level=level)
     if not fit.at_zero.any():
         return full
     kept = [Z for Z, zero in zip(components, fit.at_zero, strict=True) if not zero]
-    reduced = fit_mixed(differences, np.ones((differences.size, 1)), kept).contrast([1.0], level=level)
+    reduced = fit_mixed(y, X, kept).contrast(last, level=level)
     units = min(Z.shape[1] for Z in components)
-    return infer_t(reduced.estimate, reduced.se, min(reduced.df, max(full.df, units - 1.0)), level=level)
+    return infer_t(reduced.estimate, reduced.se, min(reduced.df, max(full.df, float(units - X.shape[1]))), level=level)
 
 
 def list_crossed_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]:

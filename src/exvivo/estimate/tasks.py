@@ -15,9 +15,21 @@ import polars as pl
 from exvivo.engine import Parcel, digest_frame
 from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities, share_of_calibration
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
-from exvivo.estimate.pairs import Pairs, full_condition, pair_up, readings_at, rows_at
+from exvivo.estimate.pairs import (
+    Pairs,
+    Reading,
+    full_condition,
+    held_apart,
+    mean_over_sera,
+    one_per_donor,
+    pair_up,
+    readings_at,
+    rows_at,
+    sera_differ,
+)
 from exvivo.estimate.serum import (
     carries_over,
+    estimate_between_sera,
     estimate_crossed,
     estimate_differences,
     ignore_blanks,
@@ -158,7 +170,13 @@ def _estimate(task: Task) -> Iterator[Effect]:
     if absent is not None:
         yield base.refused(absent)
         return
+    drug, comparator = (readings_at(task.frame, condition) for condition in arms.values())
+    if not task.modifier and sera_differ(drug, comparator):
+        yield from _estimate_between_sera(task, drug, comparator, arms)
+        return
     pairs = _pairs(task, task.frame)
+    if task.modifier and any(pairs.serum_donors):
+        pairs = one_per_donor(pairs)
     described = describe_pairs(base, pairs, wells=task.soluble)
     if task.modifier:
         yield from estimate_modifier(described, pairs, _values(task), task.modifier, task.rules)
@@ -172,8 +190,24 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from _estimate_in_serum(task, described, pairs, over)
     if isinstance(task.measured_by, FlowReadout):
         yield from _other_statistics(task, arms)
-    if task.outcome.contrast.within:
+    if held_apart(task.outcome.contrast, task.factors):
         yield from _beside_serum(task, pairs, over)
+
+
+def _estimate_between_sera(
+    task: Task, drug: Sequence[Reading], comparator: Sequence[Reading], arms: Mapping[str, Mapping[str, str]]
+) -> Iterator[Effect]:
+    """Registered estimate of two kinds of serum, and what stands beside it on donors' means over sera."""
+    pairs = pair_up(mean_over_sera(drug), mean_over_sera(comparator))
+    described = describe_pairs(task.base(), pairs, wells=task.soluble)
+    described = replace(described, serum_donors=len({reading.serum_donor for reading in (*drug, *comparator)}))
+    exposed = (*drug, *comparator)
+    over = _carry_over(task, Pairs(exposed, exposed), arms)
+    if over is not None:
+        yield described.refused(Reason.SERUM_CARRY_OVER, over)
+        return
+    yield estimate_between_sera(described, drug, comparator, task.rules)
+    yield from list_sensitivities(described.noting({"ignores": "serum_donor"}), pairs, task.rules)
 
 
 def _other_statistics(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Iterator[Effect]:
@@ -210,10 +244,11 @@ def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -
     """Effect of serum alone, effect of the drug without serum, and their interaction; none with serum where it carries over."""
     contrast = task.outcome.contrast
     held = full_condition(contrast, task.factors, contrast.versus)
-    references = {name: task.factors[name].reference for name in contrast.within}
+    apart = held_apart(contrast, task.factors)
+    references = {name: task.factors[name].reference for name in apart}
     bare = {level: full_condition(contrast, task.factors, level) | references for level in _levels_of(task)}
-    serum = replace(task.base(), contrast=name_serum_effect(contrast.within), role=EffectRole.SUPPLEMENTARY)
-    alone = replace(serum, contrast=_name_contrast(contrast.level, contrast.versus, references))
+    serum = replace(task.base(), contrast=name_serum_effect(apart), role=EffectRole.SUPPLEMENTARY)
+    alone = replace(serum, contrast=_name_contrast(contrast.level, contrast.versus, {**contrast.within, **references}))
     both = replace(serum, contrast="interaction", scale=RATIO_OF_RATIOS)
     vehicle_alone, drug_alone = (readings_at(task.frame, bare[level]) for level in (contrast.versus, contrast.level))
     missing = [not rows_at(task.frame, bare[level]).height for level in (contrast.versus, contrast.level)]

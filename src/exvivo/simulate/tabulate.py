@@ -15,8 +15,8 @@ import polars as pl
 from exvivo.simulate.parameters import BLANK_DILUTION
 from exvivo.simulate.people import category_of
 from exvivo.simulate.truth import Array, Truth
+from exvivo.study.crossrefs import COMMON_FACTORS
 from exvivo.study.model import ElisaReadout, FlowReadout
-from exvivo.study.protocol import COMMON_FACTORS
 from exvivo.study.statuses import ExpressionStatus, Reason, SpecimenStatus
 from exvivo.study.tables import OUTCOMES, Table
 

@@ -14,11 +14,15 @@ Location = tuple[str | int, ...]
 Fault = tuple[Location, str]
 Tree = Mapping[str, Any]
 
+COMMON_FACTORS = ("drug", "serum", "stimulus")
+"""Factors that have a column in the outcomes table whatever the protocol; empty where it has no such factor."""
+
 
 def dangling(tree: Tree) -> Iterator[Fault]:
     """Faults of names and of meaning, each with the location of the node that holds it."""
     yield from _check_columns(tree)
     yield from _check_factors(tree)
+    yield from _check_names(tree)
     yield from _check_experiments(tree)
     yield from _check_readouts(tree)
     yield from _check_tables(tree)
@@ -97,6 +101,20 @@ def _check_factors(tree: Tree) -> Iterator[Fault]:
             ("factors", name, "reference"), f"level of {name}", _node(tree, "factors", name, "reference"), _levels(tree, name)
         )
     yield from _expect(("blinding", "factor"), "factor", _node(tree, "blinding", "factor"), _names(tree, "factors"))
+
+
+def _check_names(tree: Tree) -> Iterator[Fault]:
+    """Factors and modifiers' variables become columns of tables, beside the tables' own."""
+    factors = _names(tree, "factors")
+    taken = {column for kind in (SPECIMENS, QUANTIFIED, OUTCOMES) for column in kind.names} - set(COMMON_FACTORS)
+    for name in factors:
+        if name in taken:
+            yield ("factors", name), f"a factor cannot be called '{name}': tables have a column of that name. Give it another name"
+    used = {str(_node(modifier, "variable")) for modifier in _mapping(tree, "modifiers").values()}
+    for name in _names(tree, "clinical", "variables"):
+        if name in CLINICAL.names or (name in used and name in {*taken, *COMMON_FACTORS, *factors}):
+            told = f"a clinical variable cannot be called '{name}': tables have a column of that name"
+            yield ("clinical", "variables", name), f"{told}. Give it another name and write 'column: {name}'"
 
 
 def _check_experiments(tree: Tree) -> Iterator[Fault]:

@@ -54,9 +54,6 @@ MAX_BYTES = 2_000_000
 PRESENTATION = frozenset({"label", "labels", "aliases", "yes_label", "no_label", "files", "file"})
 """Fields that name things or say where files lie: nothing that a study could be judged by."""
 
-COMMON_FACTORS = ("drug", "serum", "stimulus")
-"""Factors that have a column in the outcomes table whatever the protocol; empty where it has no such factor."""
-
 PARTS = (Contrast, Criterion, CurveRules, ElisaReadout, FlowReadout, GateTemplate, Standards, TableReadout, Variable)
 """Blocks that a reader judges as a whole: one line each."""
 
