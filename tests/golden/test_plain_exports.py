@@ -13,8 +13,6 @@ from exvivo.study.design import ReadingStatus
     ("name", "firsts"),
     [
         ("envision/PE_Envision_absorbance_A450_example.csv", [0.15, 0.3]),
-        ("mars/PHERAstar output file.CSV", None),
-        ("kaleido/absorbance_endpoint_single_plate_example_01.csv", None),
     ],
 )
 def test_labelled_grids_of_other_readers_are_read(shared_data: Path, name: str, firsts: list[float] | None) -> None:

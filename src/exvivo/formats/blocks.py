@@ -1,0 +1,77 @@
+"""Labelled plate-shaped blocks, the shared reading of exports that print one for each data set: grids -> checked readings; and back.
+
+In flow grids that a format found in its text and the meaning that it took from the titles; out
+flow faults and readings. MARS and Kaleido print such blocks; what a title means is theirs to know.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from exvivo.errors import fault
+from exvivo.formats.delimited import parse_number, signal_status
+from exvivo.formats.grid import Area, Grid, find_grids
+from exvivo.formats.workbook import cell_text
+from exvivo.study.design import PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
+
+_LETTERS = "ABCDEFGHIJKLMNOP"
+_ROWS = {12: 8, 24: 16}
+
+
+def labelled_blocks(area: Area) -> tuple[Grid, ...]:
+    """Grids with column numbers above and row letters beside, in file order."""
+    return tuple(grid for grid in find_grids(area) if grid.header and grid.letters)
+
+
+def title_above(grid: Grid) -> tuple[int, str]:
+    """Row (0-based) and text of the nearest filled line above a block; row -1 and no text if there is none."""
+    for row in range(grid.top - 2, -1, -1):
+        cells = [grid.area.text(row, column) for column in range(len(grid.area.rows[row]))]
+        filled = [cell for cell in cells if cell]
+        if filled:
+            return row, " ".join(" ".join(filled).split())
+    return -1, ""
+
+
+def block_faults(grid: Grid, where: str) -> Iterator[str]:
+    """Rows that are missing, and cells that are neither numbers nor words of a reader."""
+    expected = _ROWS.get(grid.n_columns)
+    if expected is None or grid.n_rows != expected:
+        found = f"a block of {grid.n_rows} rows and {grid.n_columns} columns"
+        place = f"{where}, {grid.area.origin(grid.top - 1, 0)}"
+        yield fault(place, found, "8 x 12 or 16 x 24 wells", "The file is cut off: export again")
+    for well, cell, origin in grid.cells():
+        if signal_status(cell_text(cell)) is None:
+            expected_cell = "a number or a reader's word such as OVERFLOW"
+            yield fault(f"{where}, {origin}", f"well {well}: '{cell_text(cell).strip()}' is no reading", expected_cell, "Export again")
+
+
+def short_rows(grid: Grid) -> Iterator[tuple[int, str]]:
+    """Row (0-based) and message of each line that ends before the last column: some software leaves out separators after the last well."""
+    for row in range(grid.n_rows):
+        length = len(grid.area.rows[grid.top + row]) - grid.left
+        if length < grid.n_columns:
+            yield grid.top + row, f"row {_LETTERS[row]} ends after {max(length, 0)} of {grid.n_columns} wells"
+
+
+def block_readings(grid: Grid, wavelength_nm: int | None, kind: SignalKind, decimal: str) -> Iterator[WellReading]:
+    """Readings of a block that has no faults, row by row."""
+    for well, cell, origin in grid.cells():
+        text = cell_text(cell).strip()
+        status = signal_status(text) or ReadingStatus.MISSED
+        signal = parse_number(text, decimal) if status is ReadingStatus.OK else None
+        yield WellReading(well, wavelength_nm, signal, status, kind, text, origin)
+
+
+def data_sets(plate: PlateRecord) -> dict[tuple[int | None, SignalKind], dict[str, str]]:
+    """Printed text of each well, by wavelength and kind."""
+    sets: dict[tuple[int | None, SignalKind], dict[str, str]] = {}
+    for one in plate.readings:
+        text = one.text if one.text or one.signal is None else repr(one.signal)
+        sets.setdefault((one.wavelength_nm, one.kind), {})[one.well] = text
+    return sets
+
+
+def block_rows(plate: PlateRecord, cells: Mapping[str, str]) -> Iterator[list[str]]:
+    """Rows of one block: column numbers, then a letter and its wells."""
+    yield ["", *(str(column + 1) for column in range(plate.n_columns))]
+    for row in range(plate.n_rows):
+        yield [_LETTERS[row], *(cells.get(well_name(row, column), "") for column in range(plate.n_columns))]

@@ -1,0 +1,97 @@
+"""MARS text: titles, names, short lines, and what is refused."""
+
+import pytest
+
+from exvivo.errors import InputError
+from exvivo.formats import mars
+from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading
+
+COLUMNS = "," + ",".join(str(n) for n in range(1, 13))
+
+
+def block(title: str, text: str = "0.1", letters: str = "ABCDEFGH") -> str:
+    return "\n".join([title, "", COLUMNS, *(",".join([letter, *[text] * 12]) for letter in letters), "", ""])
+
+
+def export(*blocks: str, mode: str = "Absorbance", ids: str = "ID1: P7,ID2: second") -> str:
+    return f"User: USER,Path: C:\\Data,Test run no.: 3\nTest name: ELISA\n\n{ids}\n{mode}\n\n" + "".join(blocks)
+
+
+def plates(text: str) -> tuple[PlateRecord, ...]:
+    assert mars.recognises(text.encode())
+    return mars.parse(text.encode(), "x.csv").plates
+
+
+def message(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        mars.parse(text.encode(), "x.csv")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("title", "wavelength", "kind"),
+    [
+        ("Raw Data (620)", 620, SignalKind.RAW),
+        ("Raw Data  (620 2)", 620, SignalKind.RAW),
+        ("Blank corrected based on Raw Data (450)", 450, SignalKind.REDUCED),
+    ],
+)
+def test_a_title_tells_wavelength_and_kind(title: str, wavelength: int, kind: SignalKind) -> None:
+    (plate,) = plates(export(block("Raw Data (450 1)"), block(title, "0.25")))
+    assert len(plate.readings) == 192
+    assert [(one.wavelength_nm, one.kind, one.signal) for one in plate.readings if one.well == "A1"] == [
+        (450, SignalKind.RAW, 0.1),
+        (wavelength, kind, 0.25),
+    ]
+    assert (plate.name, plate.notes) == ("P7", ("line 4: ID2: second",))
+
+
+def test_other_blocks_are_noted_and_not_read() -> None:
+    (plate,) = plates(export(block("Raw Data (450)"), block("Linear regression fit (Conc. [pg/mL])", "12.5"), ids="ID1: "))
+    assert (plate.name, len(plate.readings)) == (None, 96)
+    assert plate.notes == ("line 21: block 'Linear regression fit (Conc. [pg/mL])' not read: neither raw nor blank-corrected absorbance",)
+
+
+def test_plates_of_a_file_stay_apart() -> None:
+    found = plates(export(block("Raw Data (450)")) + export(block("Raw Data (450)", "0.2"), ids="ID1: P8"))
+    assert [(plate.name, plate.position, plate.readings[0].signal, plate.readings[0].origin) for plate in found] == [
+        ("P7", 1, 0.1, "line 10"),
+        ("P8", 2, 0.2, "line 28"),
+    ]
+
+
+def test_a_short_line_has_empty_wells_unless_the_file_ends_in_it() -> None:
+    text = export(block("Raw Data (450)"), ids="ID1: P7").replace("C" + ",0.1" * 12, "C,0.1,0.1")
+    (plate,) = plates(text)
+    assert [one.status for one in plate.readings if one.well in {"C2", "C3"}] == [ReadingStatus.OK, ReadingStatus.EMPTY]
+    assert plate.notes == ("line 12: row C ends after 2 of 12 wells: the rest was read as empty",)
+    cut = export(block("Raw Data (450)")).rstrip().removesuffix(",0.1")
+    assert message(cut) == "x.csv, line 17: row H ends after 11 of 12 wells and so does the file. Expected a full row. Export again."
+
+
+def test_a_decimal_comma_stays_one() -> None:
+    text = export(block("Raw Data (450)")).replace(",", ";").replace("0.1", "0,1").replace("A;0,1", "A;3,337")
+    (plate,) = plates(text)
+    assert [one.signal for one in plate.readings[:2]] == [3.337, 0.1]
+
+
+def test_words_are_states() -> None:
+    (plate,) = plates(export(block("Raw Data (450)", "overflow")))
+    assert {(one.signal, one.status) for one in plate.readings} == {(None, ReadingStatus.OVERFLOW)}
+
+
+def test_faults_are_told_together() -> None:
+    text = export(block("Raw Data (450)", letters="ABCDEFG").replace("0.1", "high", 1), mode="Fluorescence (FI)")
+    assert message(text) == (
+        "x.csv, line 1: the plate was read as Fluorescence (FI). Expected Absorbance. Export the absorbance, or leave this file out.\n"
+        "x.csv, line 9: a block of 7 rows and 12 columns. Expected 8 x 12 or 16 x 24 wells. The file is cut off: export again.\n"
+        "x.csv, line 10: well A1: 'high' is no reading. Expected a number or a reader's word such as OVERFLOW. Export again."
+    )
+    assert "no block of raw absorbance; blocks: 'Raw Data (580/620)'" in message(export(block("Raw Data (580/620)")))
+    assert "blocks: none" in message(export())
+
+
+def test_composing_needs_wavelengths() -> None:
+    plate = PlateRecord("P", 1, 8, 12, (WellReading("A1", None, 0.5, ReadingStatus.OK, SignalKind.RAW, "0.5", ""),))
+    with pytest.raises(ValueError, match="wavelengths"):
+        mars.compose(ExportRecord("mars", (plate,)))
