@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("exvivo", deadline=None)  # a busy machine must not fail a law
+settings.load_profile("exvivo")
 
 ROOT = Path(__file__).parents[1]
 
