@@ -221,7 +221,7 @@ class _Reader:
         for kind, held in ((SignalKind.RAW, raw), (SignalKind.REDUCED, reduced)):
             if wanted is not None and wanted in held:
                 measuring: int | None = wanted
-            elif len(held) == 1 and held != {reference}:
+            elif len(held) == 1 and (reference is None or reference not in held):
                 measuring = next(iter(held))
             else:
                 continue
