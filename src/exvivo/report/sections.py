@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from exvivo.report.numbers import print_df, print_interval, print_number, print_p, print_percent
 from exvivo.report.wording import Wording
 from exvivo.study.decisions import Decision, DecisionKind
-from exvivo.study.model import Contrast, Modifier, ModifierKind, Outcome
+from exvivo.study.model import Contrast, Factor, Modifier, ModifierKind, Outcome
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
 from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Severity
@@ -128,13 +128,27 @@ def name_contrast(row: Row, protocol: Protocol, words: Wording) -> str:
     modifier = protocol.analysis.modifiers.get(str(row["modifier"]))
     if modifier is not None and row["role"] != EffectRole.LEVEL:
         return _name_modification(modifier, words)
-    if text in {"serum", "interaction"}:
-        return words.say("words", text)
+    factors = protocol.design.factors
+    outcome = next(one for one in protocol.analysis.outcomes if one.id == row["outcome"])
+    held = [factors[name] for name in outcome.contrast.within]
+    if text == "interaction" or set(text.split("+")) <= set(factors):
+        levels = [factor.labels.get(level, level) for factor, level in zip(held, outcome.contrast.within.values(), strict=True)]
+        references = [factor.labels.get(factor.reference, factor.reference) for factor in held]
+        values = {"levels": ", ".join(levels), "references": ", ".join(references)}
+        return words.say("words", "interaction" if text == "interaction" else "held", values)
     compared, _, within = text.partition("|")
-    labels = {level: label for factor in protocol.design.factors.values() for level, label in factor.labels.items()}
+    own = factors[outcome.contrast.factor].labels
     drug, _, comparator = compared.partition("/")
-    named = words.say("words", "drug_comparator", {"drug": labels.get(drug, drug), "comparator": labels.get(comparator, comparator)})
-    return words.say("words", "within", {"contrast": named, "levels": labels.get(within, within)}) if within else named
+    named = words.say("words", "drug_comparator", {"drug": own.get(drug, drug), "comparator": own.get(comparator, comparator)})
+    if not within:
+        return named
+    levels = [_label(level, held) for level in within.split(",")]
+    return words.say("words", "within", {"contrast": named, "levels": ", ".join(levels)})
+
+
+def _label(level: str, factors: Sequence[Factor]) -> str:
+    """Label of a level, from the factor that has it."""
+    return next((factor.labels.get(level, level) for factor in factors if level in factor.levels), level)
 
 
 def _name_modification(modifier: Modifier, words: Wording) -> str:
