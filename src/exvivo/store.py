@@ -93,15 +93,32 @@ def file_digest(path: Path) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed run left behind, and finish a swap that it had begun."""
+    """Remove what a killed run left behind, and finish a swap that it had begun; a run that is still alive keeps its folder."""
     results = folder / RESULTS
     for leftover in sorted(folder.glob(f".{RESULTS}-new-*")):
+        if _is_alive(leftover):
+            continue
         if not results.exists() and (leftover / MANIFEST).is_file():
             leftover.replace(results)
         else:
             shutil.rmtree(leftover)
     for leftover in folder.glob(f".{RESULTS}-old-*"):
-        shutil.rmtree(leftover)
+        if not _is_alive(leftover):
+            shutil.rmtree(leftover)
+
+
+def _is_alive(leftover: Path) -> bool:
+    """Whether another process that is still there owns a folder; its number ends the name. Only POSIX can ask without harm."""
+    number = leftover.name.rpartition("-")[2]
+    if os.name != "posix" or not number.isdigit() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def open_memo(folder: Path, *, frozen: bool = False) -> Memo:

@@ -196,3 +196,15 @@ def test_a_decision_without_a_known_user_asks_for_the_author(
     assert main(decide) == 1
     assert "Give --author NAME" in capsys.readouterr().err
     assert main([*decide, "--author", "anna"]) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asking for a process is POSIX")
+def test_a_sweep_leaves_the_folder_of_a_run_that_is_alive(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, alive = (tmp_path / f".results-new-{number}" for number in (ended.pid, os.getppid()))
+    for folder in (dead, alive):
+        folder.mkdir()
+    sweep(tmp_path)
+    assert alive.is_dir()
+    assert not dead.exists()
