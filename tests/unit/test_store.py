@@ -17,6 +17,14 @@ from exvivo.store import MANIFEST, RESULTS, building_results, sweep
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, parse_decisions
 
 
+@pytest.fixture
+def ended() -> int:
+    """Number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
 def decisions(*kinds: tuple[DecisionKind, str]) -> Decisions:
     data = b""
     for seq, (kind, target) in enumerate(kinds, start=1):
@@ -41,10 +49,10 @@ def test_a_failing_block_leaves_the_old_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_swap_that_was_begun_is_finished_only_when_the_new_folder_is_whole(tmp_path: Path, *, whole: bool) -> None:
-    leftover = tmp_path / f".{RESULTS}-new-1"
+def test_a_swap_that_was_begun_is_finished_only_when_the_new_folder_is_whole(tmp_path: Path, ended: int, *, whole: bool) -> None:
+    leftover = tmp_path / f".{RESULTS}-new-{ended}"
     leftover.mkdir()
-    (tmp_path / f".{RESULTS}-old-1").mkdir()
+    (tmp_path / f".{RESULTS}-old-{ended}").mkdir()
     if whole:
         (leftover / MANIFEST).write_text("new", encoding="utf-8")
     sweep(tmp_path)
