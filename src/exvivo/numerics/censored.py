@@ -248,9 +248,10 @@ def _profile(pairs: _Pairs, free: Array, best: Array, tangent: Array, difference
 
     `tangent` is the direction in which the other parameters follow the mean difference near the maximum.
     """
-    start = best + np.concatenate([[1.0], tangent]) * (difference - best[0])
+    followed = best + np.concatenate([[1.0], tangent]) * (difference - best[0])
+    loosened = np.concatenate([best[:-1], [0.5 * best[-1]]])  # a smaller correlation: out of the trap of pairs that lie on a line
     held = min(
-        (_maximise(pairs, free, at, fixed=difference) for at in ((start,) if abs(difference - best[0]) < 1 else (start, best))),
+        (_maximise(pairs, free, at, fixed=difference) for at in (followed, best, loosened)),
         key=lambda found: _negative_log_likelihood(pairs, free, found)[0],
     )
     top = _negative_log_likelihood(pairs, free, best)[0]

@@ -1,7 +1,7 @@
 """Laws of the censored paired comparison."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -38,6 +38,8 @@ def test_receding_limits_give_the_paired_t_test(n: int, seed: int, covariance: C
 
 @QUICK
 @given(SIZES, SEEDS)
+@example(8, 225)  # a descent from one start ends in a local maximum, and the upper limit is 2 % short
+@example(9, 5939)
 def test_swapped_arms_give_the_reciprocal_and_the_same_p(n: int, seed: int) -> None:
     drug, comparator = study(n, seed)
     limit = float(np.sort(drug)[n // 4])
