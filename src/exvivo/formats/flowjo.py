@@ -27,6 +27,7 @@ import numpy as np
 from lxml import etree
 
 from exvivo.errors import InputError, fault
+from exvivo.formats.markup import parse_markup
 from exvivo.numerics import cells
 from exvivo.study.design import (
     BooleanGate,
@@ -133,21 +134,7 @@ def parse(source: Path | bytes) -> tuple[SampleGates, ...]:
 
 
 def _root(raw: bytes, where: str) -> etree._Element:
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_pis=True,
-        remove_comments=True,
-    )
-    try:
-        root = etree.fromstring(raw, parser)
-    except etree.XMLSyntaxError as problem:
-        raise InputError(fault(where, f"this is no XML: {problem.msg}", _TOP)) from problem
-    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs do not know it
-        raise InputError(fault(where, "the file declares a document type", "none: it could name other files", "Take the DOCTYPE line out"))
+    root = parse_markup(raw, where, _TOP)
     if root.tag != "Workspace":
         raise InputError(fault(where, f"the outermost element is {_tag(root)}", f"Workspace, of {_TOP}", "Save it from FlowJo 10"))
     version = str(root.get("flowJoVersion") or "")

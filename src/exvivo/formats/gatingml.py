@@ -19,6 +19,7 @@ import numpy as np
 from lxml import etree
 
 from exvivo.errors import InputError, fault
+from exvivo.formats.markup import parse_markup
 from exvivo.numerics import cells
 from exvivo.study.design import (
     BooleanGate,
@@ -114,15 +115,7 @@ def compose(tree: GatingTree) -> bytes:
 
 
 def _root(raw: bytes, where: str) -> etree._Element:
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False, remove_pis=True
-    )
-    try:
-        root = etree.fromstring(raw, parser)
-    except etree.XMLSyntaxError as problem:
-        raise InputError(fault(where, f"this is no XML: {problem.msg}", "a Gating-ML 2.0 file")) from problem
-    if root.getroottree().docinfo.doctype:  # type: ignore[union-attr]  # the stubs do not know it
-        raise InputError(fault(where, "the file declares a document type", "none: it could name other files", "Take the DOCTYPE line out"))
+    root = parse_markup(raw, where, "a Gating-ML 2.0 file")
     if root.tag != _name("gating", "Gating-ML"):
         found = f"the outermost element is {_tag(root)}"
         raise InputError(fault(where, found, f"Gating-ML in the name space {_SPACES['gating']}", "Export as Gating-ML 2.0"))
