@@ -166,6 +166,12 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
 
 
+def digest_file(path: Path) -> str:
+    """sha256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest_frame(frame: pl.DataFrame) -> str:
     """sha256 of a frame's names, types and cells."""
     head = json.dumps([frame.columns, [str(dtype) for dtype in frame.dtypes]])

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import polars as pl
 
-from exvivo.engine import Memo, digest_of, write_atomically
+from exvivo.engine import Memo, digest_file, digest_of, write_atomically
 from exvivo.errors import DesignError, fault
 from exvivo.study import tables as kinds
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, parse_decisions
@@ -84,12 +84,6 @@ class Manifest:
         """JSON with sorted keys."""
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep(folder: Path) -> None:
@@ -161,7 +155,7 @@ def _swap(folder: Path, building: Path) -> None:
 def seal(building: Path, run: Run, seconds: dict[str, float]) -> Manifest:
     """Write the manifest of a finished results folder: the last file, with the digest of every other."""
     outputs = {
-        path.relative_to(building).as_posix(): file_digest(path)
+        path.relative_to(building).as_posix(): digest_file(path)
         for path in sorted(building.rglob("*"))
         if path.is_file() and MEMO not in path.relative_to(building).parts
     }
@@ -245,7 +239,7 @@ def verify_inputs(folder: Path, manifest: Manifest) -> Iterator[str]:
 def _verify_file(path: Path, name: str, digest: str) -> Iterator[str]:
     if not path.is_file():
         yield fault(name, "the file is missing", "the file that the run saw", "Restore it or run the study again")
-    elif file_digest(path) != digest:
+    elif digest_file(path) != digest:
         yield fault(name, "the file was changed after the run", f"sha256 {digest[:12]}…", "Restore it or run the study again")
 
 
@@ -289,7 +283,7 @@ def check_key(protocol: Protocol, decisions: Decisions, key: Path | None) -> lis
     if not decisions.locked:
         faults.append(fault("unblind", "the data are not locked", "a lock before unblinding", "Decide 'lock' first"))
     sealed = protocol.file.blinding.key_sha256 if protocol.file.blinding else None
-    if sealed is not None and (key is None or not key.is_file() or file_digest(key) != sealed):
+    if sealed is not None and (key is None or not key.is_file() or digest_file(key) != sealed):
         told = "no key file was given" if key is None else f"{key} is not the sealed key file"
         faults.append(fault("unblind", told, f"a file with sha256 {sealed[:12]}…", "Give --key FILE"))
     return faults

@@ -5,13 +5,13 @@ together, so that a gate cannot make an effect. Tubes that cannot be opened keep
 with a reason.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from exvivo.engine import digest_file
 from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
 from exvivo.gate.populations import Evaluation
@@ -162,7 +162,7 @@ def _gate_file(folder: Path, rules: Panel) -> GateFile | None:
         raise DesignError(
             fault(rules.gates_file, "there is no such file", "the gates that the protocol names", "Add it to the study folder")
         )
-    return GateFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    return GateFile(str(path), digest_file(path))
 
 
 def _tubes(inputs: Inputs, specimens: Mapping[str, Trouble | None], decisions: Decisions) -> list[Tube]:

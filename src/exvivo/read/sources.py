@@ -1,10 +1,10 @@
 """Which files of a study folder are read, and as what: paths and digests, nothing opened but to be hashed."""
 
-import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from exvivo.engine import digest_file
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import Files, FlowReadout
 from exvivo.study.protocol import Design
@@ -12,7 +12,6 @@ from exvivo.study.statuses import Severity
 from exvivo.study.tables import FILES, Table
 
 _DEBRIS = {"thumbs.db", "desktop.ini"}
-_CHUNK = 1 << 20
 _EVENT_ENDINGS = (".fcs", ".lmd")  # list mode data of Coulter instruments are FCS files under another name
 
 
@@ -88,12 +87,8 @@ def is_debris(name: str) -> bool:
 
 
 def describe_source(folder: Path, name: str, role: str) -> Source:
-    """Digest of one file, read in pieces."""
-    digest = hashlib.sha256()
-    with (folder / name).open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return Source(name, digest.hexdigest(), (folder / name).stat().st_size, role)
+    """One file with its digest and size."""
+    return Source(name, digest_file(folder / name), (folder / name).stat().st_size, role)
 
 
 def check_sources(sources: Sources, layout: Table, design: Design) -> Iterator[Finding]:
