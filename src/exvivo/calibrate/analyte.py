@@ -80,6 +80,8 @@ def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Ro
         "unit": plate.judged.fitted.unit,
         "sigma0": curve.variance.sigma0,
         "kappa": curve.variance.kappa,
+        "linear": curve.variance.linear,
+        "variance_df": curve.variance.df if math.isfinite(curve.variance.df) else None,
         "standards": int(plate.judged.fitted.standards.signal.size),
         "df": curve.df,
         "covariance": json.dumps([[float(cell) for cell in row] for row in curve.covariance]),

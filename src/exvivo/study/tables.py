@@ -265,6 +265,8 @@ CURVES = TableKind(
         _text("unit", "unit of c, lloq and uloq"),
         _real("sigma0", "constant part of the reading SD", "OD"),
         _real("kappa", "proportional part of the reading SD"),
+        _real("linear", "part of the reading variance per unit of signal (weighting 1/y)", "OD"),
+        _real("variance_df", "degrees of freedom of the variance function; empty when it is known"),
         _count("standards", "standard wells in the fit"),
         _count("df", "residual degrees of freedom"),
         _text("covariance", "JSON: 4 x 4 covariance of a, b, ln c, d"),
