@@ -286,7 +286,7 @@ def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_s
     ----------
     export : reader export
     map_file : plate map; None when the export holds its layout
-    out : folder for readings, wells, curves, verdicts, concentrations and findings
+    out : folder for readings, wells, curves, verdicts, limits, controls, concentrations and findings
     vendor_settings : subtract the blank and fit unweighted, as most readers' software does
     compare : also write comparison.csv against the concentrations that the export itself holds
 
@@ -298,7 +298,16 @@ def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_s
     curve = CurveRules(weighting="none", subtract_blank=True) if vendor_settings else CurveRules()
     calibration = calibrate_plates(single.inputs, Assays(AssayRules(curve=curve), single.readouts), Decisions(), Work())
     findings = tabulate_findings([*single.inputs.found, *inspect_plates(calibration, OUTCOMES.empty(), single.readouts)])
-    frames = [single.inputs.readings, calibration.wells, calibration.curves, calibration.verdicts, calibration.concentrations, findings]
+    frames = [
+        single.inputs.readings,
+        calibration.wells,
+        calibration.curves,
+        calibration.verdicts,
+        calibration.limits,
+        calibration.controls,
+        calibration.concentrations,
+        findings,
+    ]
     files = {f"{table.kind.name}.csv": compose_csv(table.frame) for table in frames}
     files["curves.json"] = compose_curves(calibration.curves)
     if compare:

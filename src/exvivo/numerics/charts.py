@@ -15,7 +15,7 @@ Rules (Westgard, Barry, Hunt and Groth 1981, Clin Chem 27:493), for N controls i
 * ``10-x`` one control on one side of its target in ten runs one after the other
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -24,6 +24,8 @@ import numpy.typing as npt
 from scipy.special import log_ndtr, ndtri_exp, stdtr
 
 from exvivo.numerics.variance import Array
+
+Mask = npt.NDArray[np.bool_]
 
 WARNING = "1-2s"
 RULES = (WARNING, "1-3s", "2-2s", "R-4s", "4-1s", "10-x")
@@ -47,23 +49,21 @@ def score_given(x: Array, target: float, sd: float) -> Scores:
     return Scores(np.full_like(x, target), np.full_like(x, sd), (x - target) / sd)
 
 
-def score_without_own(x: Array) -> Scores:
-    """Scores of each run against mean and SD of all others (NaN in ``x`` = no value)."""
-    return _score_each(x, lambda i, known: known & (np.arange(x.size) != i))
+def score_without_own(x: Array, usable: Mask) -> Scores:
+    """Scores of each run against mean and SD of all other runs that are usable (NaN in ``x`` = no value)."""
+    return _score_each(x, np.isfinite(x) & usable)
 
 
-def score_against_first(x: Array, n: int) -> Scores:
-    """Scores against mean and SD of the first ``n`` runs that have a value; those themselves, against the others of them."""
-    known = np.flatnonzero(np.isfinite(x))[:n]
-    base = np.isin(np.arange(x.size), known)
-    return _score_each(x, lambda i, _: base & (np.arange(x.size) != i))
+def score_against_first(x: Array, usable: Mask, n: int) -> Scores:
+    """Scores against mean and SD of the first ``n`` usable runs that have a value; those themselves, against the others of them."""
+    first = np.flatnonzero(np.isfinite(x) & usable)[:n]
+    return _score_each(x, np.isin(np.arange(x.size), first))
 
 
-def _score_each(x: Array, choose: Callable[[int, npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]) -> Scores:
+def _score_each(x: Array, base: Mask) -> Scores:
     target, sd, z = (np.full(x.shape, np.nan) for _ in range(3))
-    known = np.isfinite(x)
-    for i in np.flatnonzero(known):
-        others = x[choose(int(i), known)]
+    for i in np.flatnonzero(np.isfinite(x)):
+        others = x[base & (np.arange(x.size) != i)]
         if others.size < FEWEST_RUNS:
             continue
         target[i], sd[i] = others.mean(), others.std(ddof=1)

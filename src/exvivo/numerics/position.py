@@ -22,7 +22,7 @@ Places = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class PositionTest:
-    """One kind of place: largest less smallest relative effect of its levels, F test that there is none."""
+    """One kind of place: largest less smallest relative effect of its levels (shrunk), F test that there is none."""
 
     effect: float
     F: float
@@ -82,8 +82,22 @@ def _test(wells: Deviations, basis: Array, levels: Places) -> PositionTest | Non
     if unexplained <= 0:
         return None
     F = (explained / df[0]) / (unexplained / df[1])
-    effects = np.linalg.lstsq(design, response, rcond=_TOLERANCE)[0]
-    return PositionTest(float(np.ptp(effects)), F, df, float(fdtrc(*df, F)))
+    effect = _predict_range(design, response, (explained - df[0] * unexplained / df[1], unexplained / df[1]))
+    return PositionTest(effect, F, df, float(fdtrc(*df, F)))
+
+
+def _predict_range(design: Array, response: Array, variances: tuple[float, float]) -> float:
+    """Largest less smallest effect, each shrunk as far as the wells leave it open.
+
+    Levels count as random, their variance by Henderson's method of moments (``variances``: sum of squares beyond chance,
+    residual variance); the best linear predictions do not take the chance scatter of a dozen levels for an effect.
+    """
+    beyond_chance, residual = variances
+    information = design.T @ design
+    component = beyond_chance / float(np.trace(information))
+    if component <= 0:
+        return 0.0
+    return float(np.ptp(np.linalg.solve(information + residual / component * np.eye(len(information)), design.T @ response)))
 
 
 def _span(matrix: Array, norms: Array) -> Array:

@@ -12,17 +12,23 @@ import polars as pl
 
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
 from exvivo.study.statuses import (
+    ChartBase,
+    ChartKind,
     EffectRole,
     EffectStatus,
     ExpressionStatus,
+    LimitDefinition,
+    LimitKind,
     Method,
+    Rule,
+    RuleOutcome,
     Severity,
     SpecimenStatus,
     TubeKind,
     WellStatus,
 )
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TEXT, REAL, COUNT, FLAG = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
 
@@ -204,6 +210,7 @@ LAYOUT = TableKind(
         _real("concentration", "nominal concentration of standards and QC"),
         _real("dilution", "fold dilution, at least 1"),
         _text("unit", "unit of the nominal concentration"),
+        _text("lot", "lot of the kit or of what the well holds, where the map tells it"),
         _key("origin", "file and line or cell"),
     ),
     ("plate", "well"),
@@ -244,6 +251,7 @@ WELLS = TableKind(
         _real("ci_high", "upper end of its 95 % interval; empty when open"),
         _real("recovery_pct", "back-calculated over nominal (standards and QC)", "%"),
         _text("unit", "unit of concentrations"),
+        _text("lot", "lot of the kit or of what the well holds, where the map tells it"),
         *_status([s.value for s in WellStatus]),
         _key("origin", "file and line or cell of the reading"),
     ),
@@ -279,15 +287,55 @@ VERDICTS = TableKind(
     (
         PLATE,
         _key("analyte", "analyte"),
-        _key("rule", "stable code of the rule"),
-        _text("subject", "which standard, QC or replicate set"),
+        Column("rule", TEXT, "stable code of the rule", allowed=tuple(r.value for r in Rule), required=True),
+        _text("subject", "which standard, QC, replicate set, specimen, dilution, place or lot"),
         _real("observed", "what was found"),
         _real("low", "smallest accepted"),
         _real("high", "largest accepted"),
-        Column("passed", FLAG, "whether the rule holds", required=True),
+        _real("ci_low", "lower end of the 90 % interval of what was found (tests of equivalence)"),
+        _real("ci_high", "upper end of the 90 % interval of what was found (tests of equivalence)"),
+        _real("p", "p value where the rule is a test; adjusted after Benjamini and Hochberg where there are several"),
+        Column("outcome", TEXT, "what the rule found", allowed=tuple(o.value for o in RuleOutcome), required=True),
+        Column("passed", FLAG, "whether the rule holds: held, or equivalence shown", required=True),
         Column("accepted", FLAG, "whether the plate as a whole is accepted", required=True),
     ),
     ("plate", "analyte", "rule", "subject"),
+)
+
+LIMITS = TableKind(
+    "limits",
+    "limits of every curve by every definition",
+    (
+        PLATE,
+        _key("analyte", "analyte"),
+        Column("limit", TEXT, "which limit", allowed=tuple(k.value for k in LimitKind), required=True),
+        Column("definition", TEXT, "how it was found", allowed=tuple(d.value for d in LimitDefinition), required=True),
+        _real("value", "concentration at the plate, before dilution; empty where the curve does not reach it"),
+        _real("signal", "signal of it", "OD"),
+        _text("unit", "unit of value"),
+        Column("used", FLAG, "whether it made the plate's lloq or uloq", required=True),
+    ),
+    ("plate", "analyte", "limit", "definition"),
+)
+
+CONTROLS = TableKind(
+    "controls",
+    "control charts: every QC, standard level and curve parameter from plate to plate, in natural order of the plates",
+    (
+        _key("analyte", "analyte"),
+        Column("kind", TEXT, "what is followed", allowed=tuple(k.value for k in ChartKind), required=True),
+        _key("control", "name of the QC, nominal concentration of the standard, or curve parameter"),
+        PLATE,
+        _count("order", "place of the plate in the chart, from 1"),
+        _real("value", "natural log of a QC's concentration, of a standard's signal, of c or b; a and d as they are"),
+        _real("target", "centre of the chart, on the scale of value"),
+        _real("sd", "SD of the chart, on the scale of value"),
+        _real("z", "distance from the target as a normal deviate; allows for target and SD being estimated"),
+        _text("base", "where target and SD come from", [b.value for b in ChartBase]),
+        _text("rules", "Westgard's rules that are broken, comma separated"),
+        _text("lot", "lot"),
+    ),
+    ("analyte", "kind", "control", "plate"),
 )
 
 CONCENTRATIONS = TableKind(
@@ -589,7 +637,7 @@ EXCLUSIONS = TableKind(
 )
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
-    READINGS, WELLS, CURVES, VERDICTS, CONCENTRATIONS, TUBES, POPULATIONS, EXPRESSIONS,
+    READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, POPULATIONS, EXPRESSIONS,
     CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

@@ -14,6 +14,10 @@ CHOLESTEROL_2 = [247, 250, 255, 243, 254, 263, 251, 264, 253, 244, 261, 254, 239
                  259, 247, 242, 256, 246]  # fmt: skip
 
 
+def every(x: np.ndarray) -> np.ndarray:
+    return np.ones(x.shape, dtype=np.bool_)
+
+
 def published() -> dict[int, set[str]]:
     """Rules broken by day, as we find them."""
     first = score_given(np.array(CHOLESTEROL_1, dtype=float), 200, 4).z
@@ -44,7 +48,7 @@ def test_a_given_target_is_taken_as_it_is() -> None:
 
 def test_scores_against_the_others_have_the_p_value_of_a_prediction() -> None:
     x = np.array([5.1, 4.8, 5.3, 5.0, 4.9, 5.2, 6.4])
-    scores = score_without_own(x)
+    scores = score_without_own(x, every(x))
     others = x[:-1]
     t = (x[-1] - others.mean()) / (others.std(ddof=1) * np.sqrt(1 + 1 / others.size))
     assert 2 * stats.norm.sf(scores.z[-1]) == pytest.approx(2 * stats.t.sf(t, others.size - 1), rel=1e-9)
@@ -52,21 +56,30 @@ def test_scores_against_the_others_have_the_p_value_of_a_prediction() -> None:
 
 
 def test_too_few_runs_have_no_score_and_equal_runs_none_either() -> None:
-    assert np.isnan(score_without_own(np.array([1.0, 2.0, 3.0, 4.0, 5.0])).z).all()
-    assert np.isnan(score_without_own(np.ones(8)).z).all()
+    assert np.isnan(score_without_own(np.arange(5.0), every(np.arange(5.0))).z).all()
+    assert np.isnan(score_without_own(np.ones(8), every(np.ones(8))).z).all()
 
 
 def test_later_runs_do_not_move_a_base_of_the_first() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=12)
-    before, after = score_against_first(x[:10], 8), score_against_first(np.append(x[:10], [99.0]), 8)
+    before, after = score_against_first(x[:10], every(x[:10]), 8), score_against_first(np.append(x[:10], [99.0]), every(x[:11]), 8)
     assert np.allclose(before.z, after.z[:10])
     assert after.z[10] > 3
 
 
+def test_runs_that_are_not_usable_are_scored_and_move_no_target() -> None:
+    x = np.array([5.1, 4.8, 5.3, 5.0, 4.9, 5.2, 9.9])
+    usable = np.arange(7) < 6
+    scores = score_without_own(x, usable)
+    assert scores.target[-1] == pytest.approx(x[:-1].mean())
+    assert scores.target[0] == pytest.approx(x[1:-1].mean())
+    assert scores.z[-1] > 3
+
+
 def test_scores_of_sound_runs_are_standard_normal() -> None:
     rng = np.random.default_rng(2)
-    z = np.array([score_without_own(rng.normal(3.0, 0.2, size=8)).z[0] for _ in range(4000)])
+    z = np.array([score_without_own(x, every(x)).z[0] for x in rng.normal(3.0, 0.2, size=(4000, 8))])
     assert stats.kstest(z, "norm").pvalue > 1e-3
     assert np.mean(np.abs(z) > 2) == pytest.approx(0.0455, abs=0.012)
 
