@@ -22,12 +22,8 @@ from exvivo.numerics.detection import is_rising
 from exvivo.numerics.inverse import Limits, limits
 from exvivo.study.design import WellRole
 from exvivo.study.model import AssayRules
-from exvivo.study.statuses import Rule, WellStatus
+from exvivo.study.statuses import REFUSING, Rule, WellStatus
 from exvivo.study.units import AS_GIVEN
-
-REFUSING = frozenset(
-    {Rule.STANDARDS_FRACTION, Rule.STANDARDS_LEVELS, Rule.CURVE_CONVERGED, Rule.PRECISION_RANGE, Rule.QC_FRACTION, Rule.QC_LEVEL}
-)
 
 SAME_LEVEL = 0.01
 """Relative difference below which a standard is a declared anchor point."""
@@ -94,7 +90,7 @@ def judge_plates(
 
 
 def _conclude(plate: FittedPlate, verdicts: Sequence[Verdict], found: Limits, ranges: tuple[Limits, Limits]) -> JudgedPlate:
-    refusing = REFUSING if plate.unit is not None else REFUSING | {Rule.UNIT_KNOWN}  # as given is poor, a clash is fatal
+    refusing = REFUSING if plate.unit is None else REFUSING - {Rule.UNIT_KNOWN}  # as given is poor, a clash is fatal
     failed = tuple(dict.fromkeys(v.rule for v in verdicts if v.rule in refusing and not v.passed))
     overall = Verdict.of(Rule.ACCEPTED, not failed)
     return JudgedPlate(Judged(plate, found, failed), (*verdicts, overall), *ranges)

@@ -1,21 +1,21 @@
-"""Residuals of standards and replicates -> verdicts: does a well's place on the plate change its signal?
+"""Replicates -> verdicts: does a well's place on the plate change its signal?
 
-A standard should read the curve, a replicate what its set reads. Both deviations, in units of the SD that a reading
-has by the variance function, are compared over rows, columns and edge. There are three tests on every plate, so their
-p values are adjusted over all plates of the analyte (Benjamini and Hochberg 1995).
+Wells that hold the same (a standard level, a specimen or QC at one dilution) should read the same. Their deviations,
+in units of the SD that a reading has by the variance function, are compared over rows, columns and edge. Residuals from
+the curve are not used: standards lie in rows or columns, so that a curve that does not fit, or two exchanged standards,
+would pass for an effect of rows. Sets that fail the rule on replicates are left out: they hardly hold the same, and
+have their own verdict. There are three tests on every plate, so their p values are adjusted over all plates
+of the analyte (Benjamini and Hochberg 1995).
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from exvivo.calibrate.standards import FittedPlate, Well, is_fitted, log_nominal
-from exvivo.calibrate.verdict import Verdict
-from exvivo.numerics.curves import Curve
-from exvivo.numerics.logistic import jacobian, value
+from exvivo.calibrate.standards import FittedPlate, Well
+from exvivo.calibrate.verdict import Verdict, coefficient_of_variation
 from exvivo.numerics.multiplicity import adjust_bh
 from exvivo.numerics.position import Deviations, PositionTest, find_position_effects
-from exvivo.numerics.variance import Array
 from exvivo.study.design import WellRole, well_position
 from exvivo.study.model import AssayRules
 from exvivo.study.statuses import Rule, RuleOutcome, WellStatus
@@ -28,7 +28,7 @@ SHAPES = ((8, 12), (16, 24))
 
 def judge_positions(plates: Sequence[FittedPlate], rules: AssayRules) -> list[list[Verdict]]:
     """Verdicts on rows, columns and edge of every plate that has enough wells."""
-    tests = [(i, kind, test) for i, plate in enumerate(plates) for kind, test in _find_effects(plate, rules).items()]
+    tests = [(i, kind, test) for i, plate in enumerate(plates) for kind, test in _find_effects(plate, rules.replicate_cv_pct).items()]
     found: list[list[Verdict]] = [[] for _ in plates]
     adjusted = adjust_bh([test.p for *_, test in tests]) if tests else ()
     for (i, kind, test), p in zip(tests, adjusted, strict=True):
@@ -39,37 +39,34 @@ def judge_positions(plates: Sequence[FittedPlate], rules: AssayRules) -> list[li
     return found
 
 
-def _find_effects(plate: FittedPlate, rules: AssayRules) -> Mapping[str, PositionTest]:
-    standards = [well for well in plate.wells if is_fitted(well, rules)]
-    sets = _replicates(plate)
-    wells = [*standards, *(well for members in sets for well in members)]
+def _find_effects(plate: FittedPlate, largest_cv_pct: float) -> Mapping[str, PositionTest]:
+    sets = [members for members in _replicates(plate) if _agree(members, largest_cv_pct)]
     if plate.curve is None or not sets:
         return {}
-    mean, design = _expect(plate.curve, standards, sets)
+    sizes = [len(members) for members in sets]
+    wells = [well for members in sets for well in members]
+    signal = np.array([well.signal for well in wells], dtype=np.float64)
+    design = np.repeat(np.eye(len(sets)), sizes, axis=0)
+    mean = design @ (design.T @ signal / sizes)
     sd = np.sqrt(plate.curve.variance.at(mean))
-    response = np.array([well.signal for well in wells], dtype=np.float64)
-    response[: len(standards)] -= mean[: len(standards)]
     row, column = np.array([well_position(well.well) for well in wells], dtype=np.intp).T
     shape = next(shape for shape in SHAPES if row.max() < shape[0] and column.max() < shape[1])
-    return find_position_effects(Deviations(response / sd, design / sd[:, None], mean / sd, row, column, shape))
-
-
-def _expect(curve: Curve, standards: Sequence[Well], sets: Sequence[Sequence[Well]]) -> tuple[Array, Array]:
-    """Expected signal of every well, and what was fitted to get it: the curve's parameters and a mean for each set."""
-    x = np.array([log_nominal(well) for well in standards])
-    slopes = np.atleast_2d(jacobian(x, curve.parameters))
-    sizes = [len(members) for members in sets]
-    means = np.array([np.mean([well.signal for well in members]) for members in sets], dtype=np.float64)
-    design = np.zeros((len(standards) + sum(sizes), slopes.shape[1] + len(sets)))
-    design[: len(standards), : slopes.shape[1]] = slopes
-    design[len(standards) :, slopes.shape[1] :] = np.repeat(np.eye(len(sets)), sizes, axis=0)
-    return np.concatenate([value(x, curve.parameters), np.repeat(means, sizes)]), design
+    return find_position_effects(Deviations(signal / sd, design / sd[:, None], mean / sd, row, column, shape))
 
 
 def _replicates(plate: FittedPlate) -> list[list[Well]]:
-    """Wells that hold the same: one specimen or QC at one dilution."""
-    sets: dict[tuple[str, str, float], list[Well]] = {}
+    """Wells that hold the same: a standard level, or one specimen or QC at one dilution."""
+    sets: dict[tuple[object, ...], list[Well]] = {}
     for well in plate.wells:
-        if well.role in {WellRole.SPECIMEN, WellRole.QC} and well.specimen and well.status == WellStatus.OK:
-            sets.setdefault((well.role or "", well.specimen, well.dilution), []).append(well)
+        if well.status != WellStatus.OK or well.reason is not None:
+            continue
+        if well.is_standard and well.nominal is not None:
+            sets.setdefault((WellRole.STANDARD, well.nominal), []).append(well)
+        elif well.role in {WellRole.SPECIMEN, WellRole.QC} and well.specimen:
+            sets.setdefault((well.role, well.specimen, well.dilution), []).append(well)
     return [members for members in sets.values() if len(members) > 1]
+
+
+def _agree(members: Sequence[Well], largest_cv_pct: float) -> bool:
+    cv = coefficient_of_variation([well.signal for well in members if well.signal is not None])
+    return cv is not None and cv <= largest_cv_pct

@@ -1,7 +1,7 @@
 """Whether a well's place on the plate changes its signal, by rows, by columns or at the edge.
 
-Standardised deviations of wells from what they should read flow in (standards: from the curve; replicates: from each
-other), with the columns of the design that were fitted to get them; F tests flow out. What the fit has used up is
+Readings of wells in units of their SD flow in, with the design that says what they should read (such as one mean for
+each set of replicates); F tests flow out. What the fit has used up is
 projected out first, so that duplicates side by side rightly say nothing about rows.
 """
 

@@ -171,6 +171,20 @@ class Rule(StrEnum):
     ACCEPTED = "accepted"
 
 
+REFUSING = frozenset(
+    {
+        Rule.UNIT_KNOWN,
+        Rule.STANDARDS_FRACTION,
+        Rule.STANDARDS_LEVELS,
+        Rule.CURVE_CONVERGED,
+        Rule.PRECISION_RANGE,
+        Rule.QC_FRACTION,
+        Rule.QC_LEVEL,
+    }
+)
+"""Rules that refuse a plate; units do so only where they clash."""
+
+
 class RuleOutcome(StrEnum):
     """What a rule found; the last three are those of a test of equivalence, whose question may stay open."""
 
