@@ -34,6 +34,8 @@ INVERSION_ERRORS, INVERSION_GAIN = 3.0, 2.0
 standard errors is enough, with a smaller gain."""
 SHIFT_Z, SHIFT_FOLD, SHIFT_TOLERANCE = 3.0, 1.6, 0.15
 """A midpoint shifted by a plausible fold: so many SDs from the other plates, by at least this, as near to the fold in logs."""
+STANDARDS_Z = 2.0
+"""... and the standards' own signals lie that many SDs from the other plates, in the middle: a midpoint alone can wander."""
 SLIPS = (2.0, 4.0, 5.0, 10.0, 100.0)
 """Folds that a slip of the pipette or of the pen makes."""
 
@@ -151,18 +153,23 @@ def _other_standards(calibration: Calibration, readouts: Mapping[str, ElisaReado
 
 
 def _shifted_series(calibration: Calibration, readouts: Mapping[str, ElisaReadout]) -> Iterator[Finding]:
-    """Curves whose midpoint lies a plausible fold from that of the other plates."""
-    charts = calibration.controls.frame.filter(
-        pl.col("kind") == ChartKind.PARAMETER.value, pl.col("control") == "c", pl.col("z").abs() > SHIFT_Z
-    )
+    """Curves whose midpoint lies a plausible fold from that of the other plates, and whose standards all read accordingly."""
+    frame = calibration.controls.frame
+    charts = frame.filter(pl.col("kind") == ChartKind.PARAMETER.value, pl.col("control") == "c", pl.col("z").abs() > SHIFT_Z)
     for row in charts.iter_rows(named=True):
+        own = frame.filter(pl.col("plate") == row["plate"], pl.col("analyte") == row["analyte"])
         shift = row["value"] - row["target"]
         factor = readouts[row["analyte"]].standards.factor if row["analyte"] in readouts else SLIPS[0]
         slip = min({*SLIPS, factor}, key=lambda fold: abs(abs(shift) - math.log(fold)))
-        if abs(shift) > math.log(SHIFT_FOLD) and abs(abs(shift) - math.log(slip)) < SHIFT_TOLERANCE:
+        near = abs(shift) > math.log(SHIFT_FOLD) and abs(abs(shift) - math.log(slip)) < SHIFT_TOLERANCE
+        standards = own.filter(pl.col("kind") == ChartKind.STANDARD.value)["z"].drop_nulls()
+        typical = standards.median() if standards.len() else None
+        if near and isinstance(typical, float) and abs(typical) > STANDARDS_Z:
+            controls = own.filter(pl.col("kind") == ChartKind.QC.value).select((pl.col("value") - pl.col("target")).mean()).item()
+            read = "" if controls is None else f"; its QCs read {math.exp(controls):.2f} times their targets"
             evidence = (
-                f"the midpoint of {row['analyte']}'s curve is {math.exp(shift):.2f} times that of the other plates: as if its standards"
-                f" were {slip:g} times {'weaker' if shift > 0 else 'stronger'} than labelled"
+                f"the midpoint of {row['analyte']}'s curve is {math.exp(shift):.2f} times that of the other plates, as if its standards"
+                f" were {slip:g} times {'weaker' if shift > 0 else 'stronger'} than labelled{read}"
             )
-            suggestion = "Look at how the standard series was made up; compare the QCs of the plate"
+            suggestion = "Look at how the standard series was made up"
             yield Finding(FindingCode.DILUTION_WRONG, Severity.WARNING, row["plate"], evidence, suggestion, (row["analyte"],))

@@ -1,5 +1,6 @@
 """Verdicts and charts that become findings, and those that do not."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -111,7 +112,12 @@ def test_lots_that_differ_are_called_out_and_lots_of_which_little_is_known_are_n
 
 @pytest.mark.parametrize(("shift", "told"), [(1.0986, "3 times weaker"), (-0.69, "2 times stronger")])
 def test_a_series_shifted_by_a_plausible_fold_is_called_out(shift: float, told: str) -> None:
-    (found,) = findings(charts=[chart("parameter", "c", 4.0 + shift, z=5.0 if shift > 0 else -5.0)])
+    sign = 1.0 if shift > 0 else -1.0
+    series = [chart("standard", str(level), 4.0, z=-sign * 3.0) for level in (500, 250, 125)]
+    middle, control = chart("parameter", "c", 4.0 + shift, z=sign * 5.0), chart("qc", "mid", 4.0 - shift, z=1.0)
+    (found,) = findings(charts=[middle, control, *series])
+    assert f"its QCs read {math.exp(-shift):.2f} times their targets" in found.evidence
+    assert not findings(charts=[middle, control, *({**row, "z": 0.5} for row in series)])
     assert (found.code, found.place) == (FindingCode.DILUTION_WRONG, "p:7")
     assert told in found.evidence
 
