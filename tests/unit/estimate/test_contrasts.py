@@ -191,8 +191,6 @@ def test_the_error_of_the_curve_that_all_pairs_share_widens_the_interval(kit: Ki
     alone = beside.filter((beside["method"] == "paired-t-log") & (beside["role"] == "sensitivity")).row(0, named=True)
     names = ("estimate", "ci_low", "ci_high", "p")
     assert [alone[name] for name in names] == [plain[name] for name in names]
-        plain[name] for name in ("estimate", "ci_low", "ci_high", "p")
-    ]
 
 
 def test_what_the_scatter_between_pairs_has_shown_is_not_added_again(kit: Kit, primary: Callable[..., Any]) -> None:
