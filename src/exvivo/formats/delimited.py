@@ -317,6 +317,15 @@ _STATUS_WORDS = {
     "> max": ReadingStatus.OVERFLOW,
     ">max": ReadingStatus.OVERFLOW,
     "max": ReadingStatus.OVERFLOW,
+    "oor >": ReadingStatus.OVERFLOW,
+    "oor>": ReadingStatus.OVERFLOW,
+    "< min": ReadingStatus.MISSED,
+    "<min": ReadingStatus.MISSED,
+    "oor <": ReadingStatus.MISSED,
+    "oor<": ReadingStatus.MISSED,
+    "#low": ReadingStatus.MISSED,
+    "undrflw": ReadingStatus.MISSED,
+    "underflow": ReadingStatus.MISSED,
     "missed": ReadingStatus.MISSED,
     "error": ReadingStatus.MISSED,
     "nan": ReadingStatus.MISSED,
@@ -335,6 +344,7 @@ _STATUS_WORDS = {
 _STATUS_SHAPES = (
     (re.compile(r"[+]{2,}|[*]{2,}|#{2,}"), ReadingStatus.OVERFLOW),
     (re.compile(r">\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.OVERFLOW),
+    (re.compile(r"<\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MISSED),
     (re.compile(r"[?]{2,}"), ReadingStatus.MISSED),
     (re.compile(r"[*]\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MASKED),
 )
