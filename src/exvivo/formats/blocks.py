@@ -34,6 +34,10 @@ def title_above(grid: Grid) -> tuple[int, str]:
 def block_faults(grid: Grid, where: str) -> Iterator[str]:
     """Rows that are missing, and cells that are neither numbers nor words of a reader."""
     expected = _ROWS.get(grid.n_columns)
+    if _is_larger(grid):
+        place = f"{where}, {grid.area.origin(grid.top - 1, 0)}"
+        yield fault(place, "a plate of more than 384 wells", "8 x 12 or 16 x 24 wells", "Leave this file out")
+        return
     if expected is None or grid.n_rows != expected:
         found = f"a block of {grid.n_rows} rows and {grid.n_columns} columns"
         place = f"{where}, {grid.area.origin(grid.top - 1, 0)}"
@@ -42,6 +46,12 @@ def block_faults(grid: Grid, where: str) -> Iterator[str]:
         if signal_status(cell_text(cell)) is None:
             expected_cell = "a number or a reader's word such as OVERFLOW"
             yield fault(f"{where}, {origin}", f"well {well}: '{cell_text(cell).strip()}' is no reading", expected_cell, "Export again")
+
+
+def _is_larger(grid: Grid) -> bool:
+    """Whether a frame goes on beyond column 24 or row P."""
+    below = grid.area.text(grid.top + grid.n_rows, grid.left - 1) if grid.letters else ""
+    return below == "Q" or (grid.header and grid.area.text(grid.top - 1, grid.left + grid.n_columns) == "25")
 
 
 def short_rows(grid: Grid) -> Iterator[tuple[int, str]]:

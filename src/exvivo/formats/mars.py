@@ -1,9 +1,10 @@
-"""BMG Labtech MARS text exports of endpoint absorbance: bytes -> plates as printed; and back.
+"""BMG Labtech MARS text exports of endpoint reads: bytes -> plates as printed; and back.
 
 In flow the bytes of a ``.CSV`` export; out flows an :class:`ExportRecord`. A plate begins with
 ``User:``; ``ID1:`` is its name; a line of one word says how it was read. Above each block stands
-what it holds: ``Raw Data (450)`` or ``Raw Data (450 1)`` raw absorbance, ``Blank corrected based on
-Raw Data (450)`` a reduced signal. MARS leaves out the separators after the last well of a line, so
+what it holds: ``Raw Data (450)`` or ``Raw Data (450 1)`` raw absorbance, ``Raw Data (580/620)`` light
+at 620 nm (excitation, emission), ``Raw Data (No filter)`` luminescence, ``Blank corrected based on Raw
+Data (450)`` a reduced signal. MARS leaves out the separators after the last well of a line, so
 that a short line is a line with empty wells, unless the file ends in it.
 """
 
@@ -19,9 +20,14 @@ from exvivo.study.design import ExportRecord, PlateRecord, SignalKind
 
 FORMAT = "mars"
 _BEGIN = re.compile(r"\"?User: .*Test run no\.?:")
-_RAW = re.compile(r"Raw Data\s*\(\s*(?P<nm>\d{3,4})(?:\s+\d{1,2})?\s*\)", re.IGNORECASE)
-_REDUCED = re.compile(r"Blank corrected.*?\(\s*(?P<nm>\d{3,4})(?:\s+\d{1,2})?\s*\)+", re.IGNORECASE)
+_TITLE = re.compile(r"(?:\d+\.\s*)?(?P<reduced>Blank corrected.*?)?Raw Data\s*\((?P<what>[^()]*)\)+", re.IGNORECASE)
+_WHAT = re.compile(
+    r"(?P<pair>\d{3,4}(?:\.\d+)?(?:-\d{1,3})?\s*/\s*)?(?P<nm>\d{3,4})(?:\.\d+)?(?P<band>-\d{1,2})?(?:\s*nm)?(?:\s+\d{1,2})?"
+    r"|(?P<ex>\d{3,4}) (?P<em>\d{3,4})|(?P<none>No filter|Empty|Lens|Full light)(?:\s+\d{1,2})?",
+    re.IGNORECASE,
+)
 _MODE = re.compile(r"(Absorbance|Fluorescence|Luminescence|Alpha|Nephelometry|Time resolved)\b.*", re.IGNORECASE)
+_NO_ENDPOINT = re.compile(r".*(?:spectrum|scan|kinetic|polari[sz]ation|nephelometry).*", re.IGNORECASE)
 _ID = re.compile(r"ID([123]):\s*(.*)")
 
 
@@ -39,7 +45,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
 
     Raises
     ------
-    InputError : all at once: no raw absorbance, another read, a block cut off, unknown words, two decimal marks
+    InputError : all at once: no raw readings, a spectrum or kinetics, wells read twice, a block cut off, unknown words, two decimal marks
     """
     decoded = decode_text(data, where)
     rows = split_rows(decoded.text, sniff_delimiter(decoded.text), where)
@@ -61,14 +67,17 @@ def _split_plates(whole: Area) -> Iterator[Area]:
         yield Area(None, whole.rows[begin:end], whole.lines[begin:end])
 
 
-def _read_blocks(area: Area) -> Iterator[tuple[str, Grid, int, SignalKind]]:
+def _read_blocks(area: Area) -> Iterator[tuple[str, Grid, int | None, SignalKind]]:
     """Blocks whose title is understood, with wavelength and kind."""
+    absorbance = any(area.text(row, 0).lower().startswith("absorbance") for row in range(len(area.rows)))
     for grid in labelled_blocks(area):
         _, title = title_above(grid)
-        raw, reduced = _RAW.fullmatch(title), _REDUCED.fullmatch(title)
-        match = raw or reduced
-        if match and 190 <= int(match["nm"]) <= 1100:
-            yield title, grid, int(match["nm"]), SignalKind.RAW if raw else SignalKind.REDUCED
+        match = _TITLE.fullmatch(title)
+        what = _WHAT.fullmatch(match["what"].strip()) if match else None
+        if match and what and not (absorbance and (what["em"] or what["pair"])):
+            nm = what["nm"] or what["em"]
+            if nm is None or 190 <= int(nm) <= 1100:
+                yield title, grid, int(nm) if nm else None, SignalKind.REDUCED if match["reduced"] else SignalKind.RAW
 
 
 def _faults(area: Area, where: str, cut: int | None) -> Iterator[str]:
@@ -76,13 +85,18 @@ def _faults(area: Area, where: str, cut: int | None) -> Iterator[str]:
     place = f"{where}, {area.origin(0, 0)}"
     modes = [match[0] for row in range(len(area.rows)) if (match := _MODE.fullmatch(area.text(row, 0)))]
     for mode in modes:
-        if not mode.lower().startswith("absorbance"):
-            yield fault(place, f"the plate was read as {mode}", "Absorbance", "Export the absorbance, or leave this file out")
+        if _NO_ENDPOINT.fullmatch(mode):
+            yield fault(place, f"the plate was read as {mode}", "an endpoint read", "Export the endpoint, or leave this file out")
     blocks = list(_read_blocks(area))
     if not any(kind is SignalKind.RAW for *_, kind in blocks):
         titles = ", ".join(f"'{title_above(grid)[1]}'" for grid in labelled_blocks(area)) or "none"
-        yield fault(place, f"no block of raw absorbance; blocks: {titles}", "a block headed 'Raw Data (450)'", "Export the raw data")
-    for _, grid, _, _ in blocks:
+        yield fault(place, f"no block of raw readings; blocks: {titles}", "a block headed 'Raw Data (450)'", "Export the raw data")
+    seen: set[tuple[int | None, SignalKind]] = set()
+    for title, grid, nm, kind in blocks:
+        if (nm, kind) in seen:
+            expected = "one endpoint reading of each well"
+            yield fault(f"{where}, {area.origin(grid.top - 1, 0)}", f"'{title}' stands again", expected, "Export each read on its own")
+        seen.add((nm, kind))
         yield from block_faults(grid, where)
         for row, message in short_rows(grid):
             if area.lines[row] == cut:
@@ -108,7 +122,7 @@ def _unread(area: Area, known: Sequence[Grid]) -> Iterator[str]:
     """A note for each block whose title is not understood."""
     for grid in labelled_blocks(area):
         if all(grid.top != other.top for other in known):
-            yield f"{area.origin(grid.top - 1, 0)}: block '{title_above(grid)[1]}' not read: neither raw nor blank-corrected absorbance"
+            yield f"{area.origin(grid.top - 1, 0)}: block '{title_above(grid)[1]}' not read: neither raw nor blank-corrected readings"
 
 
 def compose(record: ExportRecord, delimiter: str = ",") -> bytes:

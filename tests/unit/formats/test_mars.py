@@ -49,7 +49,7 @@ def test_a_title_tells_wavelength_and_kind(title: str, wavelength: int, kind: Si
 def test_other_blocks_are_noted_and_not_read() -> None:
     (plate,) = plates(export(block("Raw Data (450)"), block("Linear regression fit (Conc. [pg/mL])", "12.5"), ids="ID1: "))
     assert (plate.name, len(plate.readings)) == (None, 96)
-    assert plate.notes == ("line 21: block 'Linear regression fit (Conc. [pg/mL])' not read: neither raw nor blank-corrected absorbance",)
+    assert plate.notes == ("line 21: block 'Linear regression fit (Conc. [pg/mL])' not read: neither raw nor blank-corrected readings",)
 
 
 def test_plates_of_a_file_stay_apart() -> None:
@@ -81,13 +81,14 @@ def test_words_are_states() -> None:
 
 
 def test_faults_are_told_together() -> None:
-    text = export(block("Raw Data (450)", letters="ABCDEFG").replace("0.1", "high", 1), mode="Fluorescence (FI)")
+    text = export(block("Raw Data (450)", letters="ABCDEFG").replace("0.1", "high", 1), mode="Absorbance spectrum")
     assert message(text) == (
-        "x.csv, line 1: the plate was read as Fluorescence (FI). Expected Absorbance. Export the absorbance, or leave this file out.\n"
+        "x.csv, line 1: the plate was read as Absorbance spectrum. Expected an endpoint read. "
+        "Export the endpoint, or leave this file out.\n"
         "x.csv, line 9: a block of 7 rows and 12 columns. Expected 8 x 12 or 16 x 24 wells. The file is cut off: export again.\n"
         "x.csv, line 10: well A1: 'high' is no reading. Expected a number or a reader's word such as OVERFLOW. Export again."
     )
-    assert "no block of raw absorbance; blocks: 'Raw Data (580/620)'" in message(export(block("Raw Data (580/620)")))
+    assert "no block of raw readings; blocks: 'Raw Data (580/620)'" in message(export(block("Raw Data (580/620)")))
     assert "blocks: none" in message(export())
 
 
@@ -95,3 +96,41 @@ def test_composing_needs_wavelengths() -> None:
     plate = PlateRecord("P", 1, 8, 12, (WellReading("A1", None, 0.5, ReadingStatus.OK, SignalKind.RAW, "0.5", ""),))
     with pytest.raises(ValueError, match="wavelengths"):
         mars.compose(ExportRecord("mars", (plate,)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "title", "nm"),
+    [
+        ("Fluorescence (FI)", "Raw Data (580/620)", 620),
+        ("Fluorescence (FI)", "Raw Data (485-12/520-10)", 520),
+        ("Fluorescence (FI)", "Raw Data (485 520)", 520),
+        ("Luminescence", "Raw Data (No filter)", None),
+        ("Luminescence", "Raw Data (460-60)", 460),
+    ],
+)
+def test_light_is_read_at_its_emission(mode: str, title: str, nm: int | None) -> None:
+    (plate,) = plates(export(block(title, "25104"), mode=mode))
+    assert {(one.wavelength_nm, one.kind, one.signal) for one in plate.readings} == {(nm, SignalKind.RAW, 25104.0)}
+
+
+@pytest.mark.parametrize("title", ["Raw Data (450-570)", "Raw Data (220-1000)", "Raw Data (485 520)"])
+def test_titles_of_differences_and_spectra_are_refused(title: str) -> None:
+    assert f"no block of raw readings; blocks: '{title}'" in message(export(block(title)))
+
+
+def test_a_block_that_stands_again_is_refused() -> None:
+    assert "line 21: 'Raw Data (450 2)' stands again" in message(export(block("Raw Data (450 1)"), block("Raw Data (450 2)")))
+
+
+def test_lines_padded_to_the_width_of_the_plate_are_read() -> None:
+    padded = "\n".join(line + "," * (12 - line.count(",")) for line in export(block("Raw Data (484)", "")).split("\n"))
+    (plate,) = plates(padded.replace("A," + "," * 11, "A,0.031,,0.033" + "," * 9))
+    assert [(one.well, one.signal) for one in plate.readings if one.signal is not None] == [("A1", 0.031), ("A3", 0.033)]
+    assert plate.name == "P7"
+
+
+def test_a_plate_of_1536_wells_is_refused() -> None:
+    columns = "," + ",".join(str(n) for n in range(1, 49))
+    letters = [*"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "AA", "AB", "AC", "AD", "AE", "AF"]
+    rows = "\n".join(",".join([letter, *["7"] * 48]) for letter in letters)
+    assert "a plate of more than 384 wells" in message(export(f"Raw Data (No filter)\n\n{columns}\n{rows}\n", mode="Luminescence"))
