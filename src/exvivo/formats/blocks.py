@@ -4,7 +4,7 @@ In flow grids that a format found in its text and the meaning that it took from 
 flow faults and readings. MARS and Kaleido print such blocks; what a title means is theirs to know.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from exvivo.errors import fault
 from exvivo.formats.delimited import parse_number, signal_status
@@ -64,8 +64,14 @@ def short_rows(grid: Grid) -> Iterator[tuple[int, str]]:
 
 def block_readings(grid: Grid, wavelength_nm: int | None, kind: SignalKind, decimal: str) -> Iterator[WellReading]:
     """Readings of a block that has no faults, row by row."""
-    for well, cell, origin in grid.cells():
-        text = cell_text(cell).strip()
+    return cell_readings(((well, cell_text(cell).strip(), origin) for well, cell, origin in grid.cells()), wavelength_nm, kind, decimal)
+
+
+def cell_readings(
+    cells: Iterable[tuple[str, str, str]], wavelength_nm: int | None, kind: SignalKind, decimal: str
+) -> Iterator[WellReading]:
+    """Readings of cells that have no faults: well, printed text, origin."""
+    for well, text, origin in cells:
         status = signal_status(text) or ReadingStatus.MISSED
         signal = parse_number(text, decimal) if status is ReadingStatus.OK else None
         yield WellReading(well, wavelength_nm, signal, status, kind, text, origin)

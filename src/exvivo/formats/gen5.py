@@ -47,6 +47,7 @@ from exvivo.study.design import (
 
 FORMAT = "gen5"
 _LETTERS = "ABCDEFGHIJKLMNOP"
+_LARGEST = 24
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEAD = re.compile(
     r"(Software Version|Experiment File Path:|Protocol File Path:|Plate Number|Reading Type|Procedure Details)(?:([\t;,])|\s*$)"
@@ -66,6 +67,7 @@ _ROLES = (
 _PREFIX = {WellRole.STANDARD: "STD", WellRole.BLANK: "BLK", WellRole.QC: "CTL", WellRole.SPECIMEN: "SPL"}
 _DETECTION = re.compile(r"(Absorbance|Fluorescence|Luminescence|FP|TRF|Alpha)\s+(\w[\w ]*)")
 _ABSORBANCE = "Absorbance Endpoint"
+_RANGE = re.compile(r"([A-P])\d{1,2}\.\.([A-P])\d{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +270,11 @@ def _plate_faults(lines: Sequence[_Line], matrices: Sequence[_Matrix], where: st
         yield fault(f"{where}, line {first}", found, "the matrix of an endpoint read", "Export the matrix of the endpoint read")
     for matrix in matrices:
         yield from _matrix_faults(matrix, where)
+        if matrix.n_columns > _LARGEST:
+            yield fault(f"{where}, line {matrix.line}", "a plate of more than 384 wells", "8 x 12 or 16 x 24 wells", "Leave this file out")
+            return
     rows = [row for matrix in results for row in matrix.rows if row.label in chosen]
-    letters = _expected_letters(matrices)
+    letters = _read_letters(lines) or _expected_letters(matrices)
     for label in chosen:
         mine = [row for row in rows if row.label == label]
         have = [row.letter for row in mine]
@@ -291,6 +296,15 @@ def _matrix_faults(matrix: _Matrix, where: str) -> Iterator[str]:
         if len(row.cells) < matrix.n_columns:
             found = f"row {row.letter} ends after {len(row.cells)} of {matrix.n_columns} wells"
             yield fault(f"{where}, line {row.number}", found, "a full row", "Export again")
+
+
+def _read_letters(lines: Sequence[_Line]) -> str:
+    """Row letters of the wells that the procedure names, as in ``C1..C24``; none where it reads the full plate."""
+    ranges = [match for line in lines if (match := _RANGE.fullmatch(line.cell(1)))]
+    if not ranges or any(line.cell(1) == "Full Plate" for line in lines):
+        return ""
+    read = {at for match in ranges for at in range(_LETTERS.index(match[1]), _LETTERS.index(match[2]) + 1)}
+    return "".join(_LETTERS[at] for at in sorted(read))
 
 
 def _expected_letters(matrices: Sequence[_Matrix]) -> str:

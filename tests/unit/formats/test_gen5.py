@@ -237,3 +237,19 @@ def test_composing_needs_wavelengths() -> None:
     named = WellReading("A1", 450, 0.5, ReadingStatus.OK, SignalKind.RAW, "0.5", "")
     with pytest.raises(ValueError, match="wavelengths"):
         gen5.compose(ExportRecord("gen5", (PlateRecord("P", 1, 8, 12, (nameless, named)),)))
+
+
+def test_only_the_rows_that_were_read_need_to_stand() -> None:
+    read = "Read\tAbsorbance Endpoint\n\tC1..D12\n\tWavelengths:  450\n"
+    text = HEAD.format("Plate 1", read) + matrix(("450", "0.3"), letters="CD")
+    (plate,) = plates(text)
+    assert [one.well for one in plate.readings[::12]] == ["C1", "D1"]
+    assert "'450' is missing in row D" in message(HEAD.format("Plate 1", read) + matrix(("450", "0.3"), letters="C"))
+    full = read.replace("C1..D12", "Full Plate")
+    assert "'450' is missing in row A, B, E" in message(HEAD.format("Plate 1", full) + matrix(("450", "0.3"), letters="CD"))
+
+
+def test_a_plate_of_1536_wells_is_refused() -> None:
+    columns = "\t" + "\t".join(str(n) for n in range(1, 49))
+    rows = "\n".join("\t".join([letter, *["0.5"] * 48, "450"]) for letter in "ABCDEFGHIJKLMNOP")
+    assert "a plate of more than 384 wells" in message(HEAD.format("Plate 1", READ) + f"Results\n{columns}\n{rows}\n")

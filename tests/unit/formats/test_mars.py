@@ -134,3 +134,54 @@ def test_a_plate_of_1536_wells_is_refused() -> None:
     letters = [*"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "AA", "AB", "AC", "AD", "AE", "AF"]
     rows = "\n".join(",".join([letter, *["7"] * 48]) for letter in letters)
     assert "a plate of more than 384 wells" in message(export(f"Raw Data (No filter)\n\n{columns}\n{rows}\n", mode="Luminescence"))
+
+
+def table(head: str, *lines: str, mode: str = "Absorbance") -> str:
+    return "\n".join(["User: U,Path: C:\\Data,Test run no.: 1", "Test name: x", "ID1: P7", mode, "", head, *lines, ""])
+
+
+def test_the_table_view_is_read_well_by_well() -> None:
+    head = "Well,Content,Standard Concentrations [pg/mL],Raw Data (450 1), Blank corrected based on Raw Data (450 1),Raw Data (570 2)"
+    text = table(head, "A01,Blank B,,0.036,0,0.039", "", "A02,Standard S1,1000,0.051,0.015,0.040", "H12,Sample X3,,overflow,,0.042")
+    (plate,) = plates(text)
+    assert (plate.name, plate.n_rows, len(plate.readings)) == ("P7", 8, 9)
+    assert [(one.well, one.wavelength_nm, one.kind.value, one.signal, one.status.value, one.origin) for one in plate.readings[:4]] == [
+        ("A1", 450, "raw", 0.036, "ok", "line 7"),
+        ("A2", 450, "raw", 0.051, "ok", "line 9"),
+        ("H12", 450, "raw", None, "overflow", "line 10"),
+        ("A1", 450, "reduced", 0.0, "ok", "line 7"),
+    ]
+    assert [(one.well, one.role.value, one.name, one.concentration, one.unit) for one in plate.layout] == [
+        ("A1", "blank", "B", None, None),
+        ("A2", "standard", "S1", 1000.0, "pg/mL"),
+        ("H12", "specimen", "X3", None, None),
+    ]
+
+
+def test_wells_of_a_table_may_stand_in_two_columns() -> None:
+    (plate,) = plates(table("Well Row,Well Col,Content,Raw Data (638-12/675-12 1)", "P,24,Sample X1,420", mode="Fluorescence (FI)"))
+    assert [(one.well, one.wavelength_nm, one.signal) for one in plate.readings] == [("P24", 675, 420.0)]
+    assert plate.n_rows == 16
+
+
+@pytest.mark.parametrize("axis", [",Time,0 h,0 h 15 min", ",Wavelength [nm],450,452"])
+def test_a_table_of_times_or_wavelengths_is_refused(axis: str) -> None:
+    found = message(table("Well,Content,Raw Data (600),Raw Data (600)", axis, "A01,Sample X1,0.1,0.2"))
+    assert f"a line of '{axis.split(',')[1]}' below its titles: a kinetic or a spectrum" in found
+
+
+def test_faults_of_a_table_are_told_together() -> None:
+    text = table("Well,Content,Raw Data (600)", "A01,Sample X1,high", "A01,Sample X1,0.1", "Q01,Sample X2,0.1")
+    assert [line.split(": ", 1)[1][:28] for line in message(text).split("\n")] == [
+        "well A01: 'high' is no readi",
+        "well A01 stands twice. Expec",
+        "'Q01' is not a well: expecte",
+    ]
+    assert "blocks: 'Well', 'Content', 'Mean of Raw Data (600)'" in message(
+        table("Well,Content,Mean of Raw Data (600)", "A01,Sample X1,0.1")
+    )
+
+
+def test_a_head_of_one_item_a_line_is_recognised() -> None:
+    text = export(block("Raw Data (450)")).replace(",Path: C:\\Data,Test run no.: 3", "\nPath: C:\\Data\nTest ID: 4609")
+    assert len(plates("\ufeff" + text)[0].readings) == 96

@@ -176,3 +176,9 @@ def test_groups_before_the_only_plate_belong_to_it() -> None:
     assert [(one.well, one.name) for one in found.layout] == [("B2", "01")]
     record = parsed(group("Group:\tUnknowns\t1", "B2"), data, data.replace("P1", "P2"))
     assert record.notes == ("line 1: group 'Unknowns' names no plate and follows several: left out",)
+
+
+def test_the_title_line_of_older_versions_is_read() -> None:
+    title = ABSORBANCE.format(1, 8).replace("\t1.3\t", "\t1,3\t").replace("\tFALSE\t", "\tTRUE\t").replace("450 \t", "600\t") + "\tNone"
+    (found,) = parsed(title + "\n" + panel(*["0,1094"] * 8)).plates
+    assert {(one.wavelength_nm, one.signal) for one in found.readings} == {(600, 0.1094)}
