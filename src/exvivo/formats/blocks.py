@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from exvivo.errors import fault
 from exvivo.formats.delimited import parse_number, signal_status
-from exvivo.formats.grid import Area, Grid, find_grids
+from exvivo.formats.grid import Area, Grid
 from exvivo.formats.workbook import cell_text
 from exvivo.study.design import PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
 
@@ -18,7 +18,18 @@ _ROWS = {12: 8, 24: 16}
 
 def labelled_blocks(area: Area) -> tuple[Grid, ...]:
     """Grids with column numbers above and row letters beside, in file order."""
-    return tuple(grid for grid in find_grids(area) if grid.header and grid.letters)
+    return tuple(grid for row in range(len(area.rows) - 1) for grid in _blocks_at(area, row))
+
+
+def _blocks_at(area: Area, row: int) -> Iterator[Grid]:
+    """Grids whose column numbers stand in a row."""
+    for column, cell in enumerate(area.rows[row]):
+        if column == 0 or cell_text(cell).strip().lstrip("0") != "1" or area.text(row + 1, column - 1).upper() != "A":
+            continue
+        n_columns = next((n for n in range(1, 24) if area.text(row, column + n).lstrip("0") != str(n + 1)), 24)
+        n_rows = next((n for n in range(1, 16) if area.text(row + 1 + n, column - 1).upper() != _LETTERS[n]), 16)
+        if n_columns > 1 and n_rows > 1:
+            yield Grid(area, row + 1, column, n_rows, n_columns, header=True, letters=True)
 
 
 def title_above(grid: Grid) -> tuple[int, str]:

@@ -57,6 +57,11 @@ def recognises(data: bytes) -> bool:
         sheets = parse_workbook(data, "file").sheets
     except InputError:
         return False
+    return knows(sheets)
+
+
+def knows(sheets: Sequence[Sheet]) -> bool:
+    """Whether one of the sheets has a column of well positions beside a column of measurements."""
     return any(_find_table(sheet) for sheet in sheets)
 
 
@@ -67,7 +72,11 @@ def parse(data: bytes, where: str) -> ExportRecord:
     ------
     InputError : all at once: no wells, other reads than absorbance, kinetics, wells that no plate has, wells twice, unknown words
     """
-    sheets = parse_workbook(data, where).sheets
+    return parse_sheets(parse_workbook(data, where).sheets, where)
+
+
+def parse_sheets(sheets: Sequence[Sheet], where: str) -> ExportRecord:
+    """Plates of a workbook that is open; faults as of :func:`parse`."""
     tables = [table for sheet in sheets if (table := _find_table(sheet))]
     faults = [message for table in tables for message in _faults(table, where)]
     if not tables:

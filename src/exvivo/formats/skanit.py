@@ -73,6 +73,11 @@ def recognises(data: bytes) -> bool:
         sheets = parse_workbook(data, "file").sheets
     except InputError:
         return False
+    return knows(sheets)
+
+
+def knows(sheets: Sequence[Sheet]) -> bool:
+    """Whether one of the sheets holds SkanIt measurement results."""
     return bool(_steps(sheets))
 
 
@@ -88,7 +93,11 @@ def parse(data: bytes, where: str) -> ExportRecord:
     ------
     InputError : all at once: no raw readings, readings that stand twice, unknown words among them, more than 384 wells
     """
-    sheets = parse_workbook(data, where).sheets
+    return parse_sheets(parse_workbook(data, where).sheets, where)
+
+
+def parse_sheets(sheets: Sequence[Sheet], where: str) -> ExportRecord:
+    """Plates of a workbook that is open; faults as of :func:`parse`."""
     found = [block for sheet in _steps(sheets) for block in _find_blocks(sheet)]
     absorbance = any(block.corner == "Abs" for block in found)
     blocks = [block for block in found if not (absorbance and block.corner in _LIGHT)]

@@ -47,6 +47,9 @@ _GROUP_ROLES = (
 )
 
 
+_Cell = tuple[str, int | None, SignalKind, str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     """One line, its cells without outer blanks, its number from 1."""
@@ -173,7 +176,7 @@ def _parse_plate(block: _Block, position: int, where: str) -> PlateRecord:
     header = _parse_header(block.lines[0], where)
     sections = list(_sections(block.lines[1:], header))
     read = _plate_section if header.layout == "PlateFormat" else _time_section
-    cells: list[tuple[str, int | None, SignalKind, str, int]] = []
+    cells: list[_Cell] = []
     faults: list[str] = []
     for section in sections:
         reduced = header.reduced or not section[0].cell(1)
@@ -182,15 +185,16 @@ def _parse_plate(block: _Block, position: int, where: str) -> PlateRecord:
         faults.extend(fault(f"{where}, line {section[0].number}", message, action="Export the plate again") for message in messages)
     if not sections:
         faults.append(fault(f"{where}, line {header.line}", "the plate holds no readings", "a header row of column numbers or wells"))
+    states = [signal_status(text) for *_, text, _ in cells]
     faults += [
         fault(f"{where}, line {line}", f"well {well}: '{text}' is no reading", "a number or a reader's word such as OVRFLW")
-        for well, _, _, text, line in cells
-        if signal_status(text) is None
+        for (well, _, _, text, line), state in zip(cells, states, strict=True)
+        if state is None
     ]
     if faults:
         raise InputError(faults)
     decimals, notes = _decimals([text for *_, text, _ in cells], f"{where}, plate {position}")
-    readings = tuple(_reading(*cell, decimals=decimals) for cell in cells)
+    readings = tuple(_reading(cell, status or ReadingStatus.MISSED, decimals) for cell, status in zip(cells, states, strict=True))
     if len(set(header.wavelengths)) < len(header.wavelengths):
         notes.append(f"the same wavelength was read more than once: {' '.join(map(str, header.wavelengths))} nm")
     return PlateRecord(header.name, position, *header.size, readings, notes=tuple(notes))
@@ -245,7 +249,7 @@ def _sections(lines: Sequence[_Line], header: _Header) -> Iterator[list[_Line]]:
 def _is_frame(line: _Line, header: _Header) -> bool:
     """Whether a line holds column numbers (PlateFormat) or well names (TimeFormat) from its third cell on."""
     names = [cell for cell in line.cells[2:] if cell]
-    if not names or line.cell(0) or is_number_like(line.cell(1)):
+    if not names or line.cell(0) or not names[0].isalnum() or is_number_like(line.cell(1)):
         return False
     if header.layout == "TimeFormat":
         return all(re.fullmatch(r"[A-P]\d{1,2}", name) for name in names)
@@ -255,7 +259,7 @@ def _is_frame(line: _Line, header: _Header) -> bool:
     )
 
 
-_Found = tuple[list[tuple[str, int | None, SignalKind, str, int]], list[str]]
+_Found = tuple[list[_Cell], list[str]]
 
 
 def _plate_section(section: Sequence[_Line], header: _Header, *, reduced: bool) -> _Found:
@@ -313,9 +317,9 @@ def _decimals(texts: Sequence[str], where: str) -> tuple[str, list[str]]:
     return decide_decimal(texts, where), []
 
 
-def _reading(well: str, wavelength: int | None, kind: SignalKind, text: str, line: int, *, decimals: str) -> WellReading:
+def _reading(cell: _Cell, status: ReadingStatus, decimals: str) -> WellReading:
     """One printed cell as a reading."""
-    status = signal_status(text) or ReadingStatus.MISSED
+    well, wavelength, kind, text, line = cell
     decimal = decimals if len(decimals) == 1 else decimal_evidence(text) or "."
     signal = parse_number(text, decimal) if status is ReadingStatus.OK else None
     return WellReading(well, wavelength, signal, status, kind, text, f"line {line}")

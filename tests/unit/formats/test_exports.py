@@ -40,7 +40,7 @@ def test_an_unknown_text_is_refused_with_its_first_lines() -> None:
         recognise("P1.txt", b"Reader X\n\nBarcode;77\nno grid here\n")
     assert str(caught.value) == (
         "P1.txt: the layout of this export is unknown; it begins: 'Reader X' / 'Barcode;77' / 'no grid here'. "
-        "Expected one of skanit, softmax, gen5, magellan, mars, kaleido, envision, grid. "
+        "Expected one of skanit, magellan, softmax, gen5, mars, kaleido, envision, grid. "
         "Export the raw readings as a plate-shaped grid in csv or xlsx."
     )
 
