@@ -334,7 +334,7 @@ def _shares_of(plates: Sequence[PlateRecord], block: _Block, before: int, *, sev
     if at is None:
         return [], [f"{place} has no column of wells and was left out"]
     head = block.lines[at]
-    rows = list(takewhile(lambda line: any(line.cells) and line.cell(0) != "Group Column", block.lines[at + 1 :]))
+    rows = list(takewhile(lambda line: line.cells != ("",) and line.cell(0) != "Group Column", block.lines[at + 1 :]))
     columns = {name.lower(): n for n, name in enumerate(head.cells) if name}
     named = columns.get("wellplatename")
     if named is None and several:

@@ -182,3 +182,11 @@ def test_the_title_line_of_older_versions_is_read() -> None:
     title = ABSORBANCE.format(1, 8).replace("\t1.3\t", "\t1,3\t").replace("\tFALSE\t", "\tTRUE\t").replace("450 \t", "600\t") + "\tNone"
     (found,) = parsed(title + "\n" + panel(*["0,1094"] * 8)).plates
     assert {(one.wavelength_nm, one.signal) for one in found.readings} == {(600, 0.1094)}
+
+
+def test_rows_of_a_group_may_be_short_or_blank() -> None:
+    data = ABSORBANCE.format(1, 8) + "\n" + panel(*["0.1"] * 8)
+    table = "Group: Samples\nSample\tWells\tDilution\tValue\tResult\n01\tA1\t20\t0.1\t5.5\n \tA2\n \t \t \t \t \n02\tB1\n\nGroup Column\n"
+    (found,) = parsed(data, table).plates
+    assert [(one.well, one.name, one.dilution) for one in found.layout] == [("A1", "01", 20.0), ("A2", "01", 20.0), ("B1", "02", None)]
+    assert [(one.well, one.status) for one in found.vendor_wells] == [("A1", "quantified"), ("A2", "missing"), ("B1", "missing")]
