@@ -1,7 +1,7 @@
 """SoftMax Pro text exports of endpoint reads: bytes -> plates as printed; and back.
 
-In flow the bytes of a ``.txt`` export (UTF-16, UTF-8 or Latin-1); out flows an
-:class:`ExportRecord`. A file is a list of blocks between ``Plate:``, ``Group:`` or ``Note:`` and
+In flow the bytes of a ``.txt`` export (UTF-16, UTF-8 or Latin-1; tabs, or another sign where a person
+chose one); out flows an :class:`ExportRecord`. A file is a list of blocks between ``Plate:``, ``Group:`` or ``Note:`` and
 ``~End``. PlateFormat prints the plate's shape, one panel for each wavelength; TimeFormat prints
 one row of 96 numbers for each wavelength. Both may end with the reduced values (one wavelength
 minus the other), which are kept apart from the raw ones. Wavelengths are taken from the label,
@@ -36,6 +36,7 @@ from exvivo.study.design import (
 FORMAT = "softmax"
 _BLOCK = re.compile(r"(Plate|Group|Note|Cuvette ?Set|Cuvette|Graph):")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_TITLE = re.compile(r'^\ufeff?"?Plate:"?[ ]*([\t,;]).*?\1"?(?:PlateFormat|TimeFormat)"?\1', re.MULTILINE)
 _UNIT = re.compile(r"(?:[fpnumµμ]|micro)?g/[dmuµμ]?l", re.IGNORECASE)
 _SIZES = {"96": (8, 12), "384": (16, 24), "6": (8, 12), "12": (8, 12), "24": (8, 12), "48": (8, 12)}
 _ROWS_AT = {"Absorbance": 19, "Luminescence": 28, "Fluorescence": 29}
@@ -101,7 +102,7 @@ def recognises(data: bytes) -> bool:
         text = decode_text(data, "file").text
     except InputError:
         return False
-    return any(line.startswith("Plate:") and re.search(r"\t(PlateFormat|TimeFormat)\t", line) for line in _LINE_END.split(text))
+    return _TITLE.search(text) is not None
 
 
 def parse(data: bytes, where: str) -> ExportRecord:
@@ -112,7 +113,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
     InputError : all at once: no plate, a block without ``~End``, kinetic or spectral reads, missing rows, unknown words
     """
     decoded = decode_text(data, where)
-    lines = [_Line(at, tuple(cell.strip() for cell in line.split("\t"))) for at, line in enumerate(_LINE_END.split(decoded.text), 1)]
+    lines = _lines(decoded.text)
     blocks = list(_split_blocks(lines))
     faults = [
         fault(f"{where}, line {block.lines[0].number}", f"the {block.kind} block has no '~End': the file is cut off", action="Export again")
@@ -142,6 +143,14 @@ def parse(data: bytes, where: str) -> ExportRecord:
         shares += found
         notes += more
     return ExportRecord(FORMAT, tuple(_attach(plates, shares)), tuple(notes))
+
+
+def _lines(text: str) -> list[_Line]:
+    """Lines of the file; the delimiter is what follows ``Plate:``. Quotation marks are not obeyed: formulas hold single ones."""
+    title = _TITLE.search(text)
+    delimiter = title[1] if title else "\t"
+    outer = " \t\r" if delimiter == "\t" else ' \t\r"'
+    return [_Line(at, tuple(cell.strip(outer) for cell in line.split(delimiter))) for at, line in enumerate(_LINE_END.split(text), 1)]
 
 
 def _split_blocks(lines: Sequence[_Line]) -> Iterator[_Block]:

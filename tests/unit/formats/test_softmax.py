@@ -190,3 +190,14 @@ def test_rows_of_a_group_may_be_short_or_blank() -> None:
     (found,) = parsed(data, table).plates
     assert [(one.well, one.name, one.dilution) for one in found.layout] == [("A1", "01", 20.0), ("A2", "01", 20.0), ("B1", "02", None)]
     assert [(one.well, one.status) for one in found.vendor_wells] == [("A1", "quantified"), ("A2", "missing"), ("B1", "missing")]
+
+
+@pytest.mark.parametrize(("delimiter", "quote"), [(",", ""), (";", ""), (",", '"')])
+@pytest.mark.parametrize("layout", ["TimeFormat", "PlateFormat"])
+def test_other_separators_are_read(delimiter: str, quote: str, layout: str) -> None:
+    formula = 'Note:\r\nResult\tIf (CV<=15,"PASS","FAIL")\r\n~End\r\n'
+    lines = [delimiter.join(f"{quote}{cell}{quote}" for cell in line.split("\t")) for line in (export(layout) + formula).split("\r\n")]
+    record = softmax.parse("\r\n".join(lines).encode(), "x.txt")
+    assert softmax.recognises("\r\n".join(lines).encode())
+    assert [one.name for one in record.plates] == ["P1", "P2"]
+    assert [one.signal for one in record.plates[1].readings] == [one.signal for one in plate().readings]
