@@ -61,7 +61,7 @@ _MASKED = re.compile(r"\*[^*]+\*")
 _ROLES = (
     (re.compile(r"STD\d*", re.IGNORECASE), WellRole.STANDARD),
     (re.compile(r"BLK\d*", re.IGNORECASE), WellRole.BLANK),
-    (re.compile(r"(?:CTL|CTRL|POS|NEG|PC|NC|QC)\d*", re.IGNORECASE), WellRole.QC),
+    (re.compile(r"(?:CTL|CTRL|(?:POS|NEG)(?:CON|CTL|CTRL)?|PC|NC|QC)\d*", re.IGNORECASE), WellRole.QC),
     (re.compile(r"SPL\d*", re.IGNORECASE), WellRole.SPECIMEN),
 )
 _PREFIX = {WellRole.STANDARD: "STD", WellRole.BLANK: "BLK", WellRole.QC: "CTL", WellRole.SPECIMEN: "SPL"}

@@ -193,6 +193,10 @@ def _block_faults(block: _Block, where: str) -> Iterator[str]:
         place = f"{where}, {cell_origin(block.sheet.name, block.row - 1, 0)}"
         yield fault(place, "a plate of more than 384 wells", "8 x 12 or 16 x 24 wells", "Leave this file out")
         return
+    if re.fullmatch(r"[A-P]", below):
+        place = f"{where}, {cell_origin(block.sheet.name, block.row + block.n_rows, 0)}"
+        expected = f"row {chr(ord('A') + block.n_rows)}"
+        yield fault(place, f"row {below} follows row {chr(ord('A') + block.n_rows - 1)}", expected, "Rows were removed: export again")
     for well, cell, origin in block.cells():
         if not isinstance(cell, float) and (not isinstance(cell, str) or signal_status(cell) is None):
             yield fault(f"{where}, {origin}", f"well {well}: '{cell}' is no reading", "a number or a reader's word", "Export again")

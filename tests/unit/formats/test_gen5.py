@@ -141,6 +141,7 @@ def test_states_of_the_softwares_concentrations(text: str, status: str) -> None:
         ("SPL1:3", "0.4", WellRole.SPECIMEN, None, 2.5),
         ("SPL1", "", WellRole.SPECIMEN, None, None),
         ("CTL1", "", WellRole.QC, None, None),
+        ("POSCON", "", WellRole.QC, None, None),
         ("BLK", "", WellRole.BLANK, None, None),
     ],
 )

@@ -83,6 +83,11 @@ def test_a_plate_of_1536_wells_is_refused() -> None:
         skanit.parse(steps((*HEAD, columns, *rows)), "x.xlsx")
 
 
+def test_a_grid_that_lost_a_row_is_refused() -> None:
+    with pytest.raises(InputError, match=r"Step 1!A11: row D follows row B. Expected row C. Rows were removed"):
+        skanit.parse(steps((*HEAD, *grid("Abs")[:3], ("D", 0.5, 0.6))), "x.xlsx")
+
+
 def test_column_numbers_may_be_text() -> None:
     (plate,) = skanit.parse(steps((*HEAD, ("Abs", "1", "2"), ("A", "0,5", 0.2), ("B", "OVER", ""))), "x.xlsx").plates
     assert [(one.well, one.signal, one.status.value) for one in plate.readings] == [
