@@ -148,9 +148,10 @@ def parse(data: bytes, where: str) -> ExportRecord:
 def _lines(text: str) -> list[_Line]:
     """Lines of the file; the delimiter is what follows ``Plate:``. Quotation marks are not obeyed: formulas hold single ones."""
     title = _TITLE.search(text)
-    delimiter = title[1] if title else "\t"
-    outer = " \t\r" if delimiter == "\t" else ' \t\r"'
-    return [_Line(at, tuple(cell.strip(outer) for cell in line.split(delimiter))) for at, line in enumerate(_LINE_END.split(text), 1)]
+    lines = enumerate(_LINE_END.split(text), 1)
+    if title is None or title[1] == "\t":
+        return [_Line(at, tuple(map(str.strip, line.split("\t")))) for at, line in lines]
+    return [_Line(at, tuple(cell.strip(' "') for cell in line.split(title[1]))) for at, line in lines]
 
 
 def _split_blocks(lines: Sequence[_Line]) -> Iterator[_Block]:
