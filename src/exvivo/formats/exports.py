@@ -35,7 +35,11 @@ class BookFormat:
     parse: Callable[[Sequence[Sheet], str], ExportRecord]
 
 
-BOOKS = (BookFormat(skanit.knows, skanit.parse_sheets), BookFormat(magellan.knows, magellan.parse_sheets))
+BOOKS = (
+    BookFormat(skanit.knows, skanit.parse_sheets),
+    BookFormat(magellan.knows, magellan.parse_sheets),
+    BookFormat(mars.knows, mars.parse_sheets),
+)
 _SPECIFIC = (
     Format(softmax.FORMAT, softmax.recognises, softmax.parse),
     Format(gen5.FORMAT, gen5.recognises, gen5.parse),

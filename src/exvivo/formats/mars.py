@@ -1,6 +1,6 @@
-"""BMG Labtech MARS text exports of endpoint reads: bytes -> plates as printed; and back.
+"""BMG Labtech MARS exports of endpoint reads, text or workbook: bytes -> plates as printed; and back to text.
 
-In flow the bytes of a ``.CSV`` export; out flows an :class:`ExportRecord`. A plate begins with
+In flow the bytes of a ``.CSV`` or xlsx export; out flows an :class:`ExportRecord`. A plate begins with
 ``User:``; ``ID1:`` is its name; a line of one word says how it was read. Above each block stands
 what it holds: ``Raw Data (450)`` or ``Raw Data (450 1)`` raw absorbance, ``Raw Data (580/620)`` light
 at 620 nm (excitation, emission), ``Raw Data (No filter)`` luminescence, ``Blank corrected based on Raw
@@ -8,11 +8,14 @@ Data (450)`` a reduced signal. The table view has a line for each well instead, 
 columns and in ``Content`` what a well holds; a line of times or wavelengths below the titles makes it
 a kinetic or a spectrum. MARS leaves out the separators after the last well of a line, so that a short
 line is a line with empty wells, unless the file ends in it.
+
+The workbook has a sheet of blocks and a sheet of the table view, which say the same: the blocks are
+read, and the table tells what the wells hold.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.blocks import block_faults, block_rows, cell_readings, data_sets, labelled_blocks, short_rows, title_above
@@ -28,10 +31,11 @@ from exvivo.formats.delimited import (
     split_rows,
 )
 from exvivo.formats.grid import Area, Grid
-from exvivo.formats.workbook import cell_text
+from exvivo.formats.workbook import Sheet, cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, SignalKind, WellLayout, WellRole, well_name, well_position
 
 FORMAT = "mars"
+_HEAD_ROWS = 12
 _USER = re.compile(r'^"?User:', re.MULTILINE)
 _RUN = re.compile(r'^(?:"?User: .*)?(?:Test run no\.?:|Test ID:)|^"?User: .*Test run no\.?:', re.MULTILINE | re.IGNORECASE)
 _TITLE = re.compile(r"(?:\d+\.\s*)?(?P<reduced>Blank corrected.*?)?Raw Data\s*\((?P<what>[^()]*)\)+", re.IGNORECASE)
@@ -81,8 +85,10 @@ class _Table:
 
 
 def recognises(data: bytes) -> bool:
-    """Whether a text names a BMG user and a test run."""
+    """Whether a text or a workbook names a BMG user and a test run."""
     try:
+        if is_workbook(data):
+            return knows(parse_workbook(data, "file").sheets)
         text = decode_text(data, "file").text
     except InputError:
         return False
@@ -96,16 +102,45 @@ def parse(data: bytes, where: str) -> ExportRecord:
     ------
     InputError : all at once: no raw readings, a spectrum or kinetics, wells read twice, a block cut off, unknown words, two decimal marks
     """
+    if is_workbook(data):
+        return parse_sheets(parse_workbook(data, where).sheets, where)
     decoded = decode_text(data, where)
     rows = split_rows(decoded.text, sniff_delimiter(decoded.text), where)
     whole = Area(None, tuple(row.cells for row in rows), tuple(row.line for row in rows))
-    areas = [(area, tuple(_sets(area))) for area in _split_plates(whole)]
     cut = None if decoded.text.endswith(("\n", "\r")) else len(rows)
-    faults = [message for area, sets in areas for message in _faults(area, sets, where, cut)]
+    return ExportRecord(FORMAT, _plates(list(_split_plates(whole)), where, cut), decoded.notes)
+
+
+def knows(sheets: Sequence[Sheet]) -> bool:
+    """Whether one of the sheets names a BMG user and a test run."""
+    return any(_is_run(sheet) for sheet in sheets)
+
+
+def _is_run(sheet: Sheet) -> bool:
+    """Whether a sheet names a BMG user and a test run."""
+    head = "\n".join(cell_text(cell).strip() for row in sheet.rows[:_HEAD_ROWS] for cell in row)
+    return _USER.search(head) is not None and _RUN.search(head) is not None
+
+
+def parse_sheets(sheets: Sequence[Sheet], where: str) -> ExportRecord:
+    """Plates of a workbook that is open; faults as of :func:`parse`."""
+    areas = [Area(sheet.name, sheet.rows) for sheet in sheets if _is_run(sheet)]
+    blocks = [area for area in areas if labelled_blocks(area)]
+    plates = _plates(blocks or areas, where, None)
+    tables = [table for area in areas if area not in blocks and (table := _find_table(area))]
+    if len(plates) == 1 and len(tables) == 1 and not plates[0].layout:
+        plates = (replace(plates[0], layout=tuple(_layout(tables[0]))),)
+    return ExportRecord(FORMAT, plates)
+
+
+def _plates(areas: Sequence[Area], where: str, cut: int | None) -> tuple[PlateRecord, ...]:
+    """Plates of areas that each hold one."""
+    found = [(area, tuple(_sets(area))) for area in areas]
+    faults = [message for area, sets in found for message in _faults(area, sets, where, cut)]
     if faults:
         raise InputError(faults)
-    decimal = decide_decimal((text for _, sets in areas for one in sets for _, text, _ in one.cells), where)
-    return ExportRecord(FORMAT, tuple(_plate(area, sets, at, decimal) for at, (area, sets) in enumerate(areas, 1)), decoded.notes)
+    decimal = decide_decimal((text for _, sets in found for one in sets for _, text, _ in one.cells), where)
+    return tuple(_plate(area, sets, at, decimal) for at, (area, sets) in enumerate(found, 1))
 
 
 def _split_plates(whole: Area) -> Iterator[Area]:
@@ -180,7 +215,7 @@ def _faults(area: Area, sets: Sequence[_Set], where: str, cut: int | None) -> It
             yield fault(f"{where}, {one.place}", f"'{one.title}' stands again", expected, "Export each read on its own")
         seen.add((one.wavelength_nm, one.kind))
         yield from block_faults(one.grid, where) if one.grid else _column_faults(one, where)
-        for row, message in short_rows(one.grid) if one.grid else ():
+        for row, message in short_rows(one.grid) if one.grid and cut else ():
             if area.lines[row] == cut:
                 yield fault(f"{where}, {area.origin(row, 0)}", f"{message} and so does the file", "a full row", "Export again")
 
@@ -224,7 +259,8 @@ def _plate(area: Area, sets: Sequence[_Set], position: int, decimal: str) -> Pla
     notes = [f"{area.origin(row, 0)}: {match[0].strip()}" for row, match in ids if match[1] != "1" and match[2].strip()]
     for one in sets:
         notes += [
-            f"{area.origin(row, 0)}: {message}: the rest was read as empty" for row, message in (short_rows(one.grid) if one.grid else ())
+            f"{area.origin(row, 0)}: {message}: the rest was read as empty"
+            for row, message in (short_rows(one.grid) if one.grid and area.lines else ())
         ]
     notes += _unread(area, [one.grid for one in sets if one.grid])
     places = [well_position(one.well) for one in readings]

@@ -4,6 +4,8 @@ import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import mars
+from exvivo.formats.exports import parse_export, recognise
+from exvivo.formats.workbook import Cell, Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading
 
 COLUMNS = "," + ",".join(str(n) for n in range(1, 13))
@@ -185,3 +187,35 @@ def test_faults_of_a_table_are_told_together() -> None:
 def test_a_head_of_one_item_a_line_is_recognised() -> None:
     text = export(block("Raw Data (450)")).replace(",Path: C:\\Data,Test run no.: 3", "\nPath: C:\\Data\nTest ID: 4609")
     assert len(plates("\ufeff" + text)[0].readings) == 96
+
+
+HEAD: tuple[tuple[Cell, ...], ...] = (("User: USER",), ("Path: C:\\Data",), ("Test ID: 4609",), ("ID1: P7",), ("Absorbance",), ())
+
+
+def test_blocks_and_table_of_a_workbook_are_one_plate() -> None:
+    rows: list[tuple[Cell, ...]] = [(letter, *[at / 10] * 11, "overflow") for at, letter in enumerate("ABCDEFGH")]
+    blocks: tuple[tuple[Cell, ...], ...] = (*HEAD, ("", "1. Raw Data (450)"), (), ("", *(float(n) for n in range(1, 13))), *rows)
+    listed: tuple[tuple[Cell, ...], ...] = (
+        *HEAD,
+        ("Well", "Content", "Raw Data (450)"),
+        ("A01", "Standard S1", 0.0),
+        ("B02", "Sample X1", 0.1),
+    )
+    sheets = (Sheet("Protocol Information", (("x",),)), Sheet("Table End point", listed), Sheet("Microplate End point", blocks))
+    data = compose_workbook(Workbook(sheets))
+    assert recognise("x.xlsx", data) is mars.parse
+    record = parse_export("x.xlsx", data)
+    assert mars.parse(data, "x.xlsx") == record
+    (plate,) = record.plates
+    assert (record.format, plate.name, len(plate.readings), plate.notes) == ("mars", "P7", 96, ())
+    assert [(one.wavelength_nm, one.signal, one.origin) for one in plate.readings[12:14]] == [
+        (450, 0.1, "Microplate End point!B11"),
+        (450, 0.1, "Microplate End point!C11"),
+    ]
+    assert [(one.well, one.name) for one in plate.layout] == [("A1", "S1"), ("B2", "X1")]
+
+
+def test_a_workbook_of_the_table_alone_is_read() -> None:
+    listed: tuple[tuple[Cell, ...], ...] = (*HEAD, ("Well", "Content", "Raw Data (450)"), ("A01", "Blank B", 0.05))
+    (plate,) = parse_export("x.xlsx", compose_workbook(Workbook((Sheet("Table End point", listed),)))).plates
+    assert [(one.well, one.signal, one.origin) for one in plate.readings] == [("A1", 0.05, "Table End point!C8")]
