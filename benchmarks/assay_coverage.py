@@ -261,6 +261,7 @@ def print_points(summaries: dict[str, Summary]) -> None:
 
 def judge_limits(name: str, outcomes: Sequence[Outcome]) -> tuple[bool, str]:
     """The estimated lower limit over the true one, with and without the cut at the lowest standard."""
+    outcomes = [outcome for outcome in outcomes if name in outcome.answers]
     held, told = True, []
     for field in ("lloq", "lloq_uncut"):
         true = np.concatenate([getattr(o, field) for o in outcomes])

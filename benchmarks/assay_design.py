@@ -8,7 +8,7 @@ counts: from the one below the lower limit of quantification upwards.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -79,10 +79,6 @@ class Truth:
         """Standard deviation of one reading, shape of ``mean``."""
         return np.sqrt(SIGMA0**2 + (KAPPA * mean) ** 2) * self.scale.reshape(-1, *[1] * (mean.ndim - 1))
 
-    def take(self, plate: int) -> "Truth":
-        """One plate."""
-        return Truth(self.curve[plate : plate + 1], self.g, self.scale[plate : plate + 1])
-
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -92,26 +88,31 @@ class Study:
     truth: Truth
     standards: Array
     unknowns: Array
-    levels: Array = field(default_factory=lambda: np.log(LEVELS))
 
 
 def draw_study(scenario: Scenario, number: int) -> Study:
     """Study of a scenario; its random numbers depend on the scenario's seed and its own number only."""
     rng = np.random.default_rng([scenario.seed, number])
-    a, b, c, d = scenario.curve
-    curve = np.tile([a, b, np.log(c), d], (PLATES_OF_A_STUDY, 1))
-    scale = np.ones(PLATES_OF_A_STUDY)
-    if scenario.plate_effects:
-        curve[:, [0, 1, 3]] *= np.exp(rng.standard_normal((PLATES_OF_A_STUDY, 3)) * [0.10, 0.04, 0.08])
-        curve[:, 2] += 0.1 * rng.standard_normal(PLATES_OF_A_STUDY)
-        scale = np.exp(0.25 * rng.standard_normal(PLATES_OF_A_STUDY))
-    truth = Truth(curve, scenario.g, scale)
-    standards = _read(truth, scenario.log_conc, rng)
-    unknowns = _read(truth, np.repeat(np.log(LEVELS)[:, None], scenario.replicates, axis=1), rng)
+    truth = draw_truth(scenario, PLATES_OF_A_STUDY, rng)
+    standards = read_wells(truth, scenario.log_conc, rng)
+    unknowns = read_wells(truth, np.repeat(np.log(LEVELS)[:, None], scenario.replicates, axis=1), rng)
     return Study(scenario, truth, standards, unknowns)
 
 
-def _read(truth: Truth, log_conc: Array, rng: np.random.Generator) -> Array:
+def draw_truth(scenario: Scenario, plates: int, rng: np.random.Generator) -> Truth:
+    """Curves and scatter of plates."""
+    a, b, c, d = scenario.curve
+    curve = np.tile([a, b, np.log(c), d], (plates, 1))
+    scale = np.ones(plates)
+    if scenario.plate_effects:
+        curve[:, [0, 1, 3]] *= np.exp(rng.standard_normal((plates, 3)) * [0.10, 0.04, 0.08])
+        curve[:, 2] += 0.1 * rng.standard_normal(plates)
+        scale = np.exp(0.25 * rng.standard_normal(plates))
+    return Truth(curve, scenario.g, scale)
+
+
+def read_wells(truth: Truth, log_conc: Array, rng: np.random.Generator) -> Array:
+    """Readings (plates, ...) at log concentrations, the same on all plates."""
     mean = truth.mean(log_conc)
     return mean + truth.sd(mean) * rng.standard_normal(mean.shape)
 

@@ -87,13 +87,16 @@ def fit_biocurvefit(conc: Array, signal: Array, unknowns: Array) -> tuple[Array,
 
 
 def fit_lmfit(conc: Array, signal: Array, start: list[float]) -> Array:
-    """Parameters by lmfit, unweighted."""
+    """Parameters by lmfit, unweighted; NaN where it gives up."""
     from lmfit import Model  # noqa: PLC0415 - optional
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         model: Any = Model(logistic)
-        values = model.fit(signal, conc=conc, **dict(zip("abcd", start, strict=True))).best_values
+        try:
+            values = model.fit(signal, conc=conc, **dict(zip("abcd", start, strict=True))).best_values
+        except ValueError:  # it stops where a step leaves the model's domain
+            return np.full(4, np.nan)
     return np.array([values[name] for name in "abcd"])
 
 
