@@ -25,7 +25,7 @@ from exvivo.study.model import Analysis
 from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 Loadings = Mapping[tuple[str, str], Array]
-"""Loading of each (plate, specimen) on the errors shared by its curve, shape (4,), ln units."""
+"""Loading of each (plate, specimen) on the errors shared by its curve, shape (5,), ln units."""
 
 
 @dataclass(frozen=True, slots=True)

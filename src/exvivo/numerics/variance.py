@@ -52,19 +52,24 @@ class VarianceFunction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearisedPlates:
-    """Curves near their fit. ``residual``, ``mean``, ``mask``: (n_plates, n_wells); ``jacobian``: (n_plates, n_wells, n_parameters)."""
+    """Curves near their fit. ``residual``, ``mean``, ``mask``: (n_plates, n_wells); ``jacobian``: (n_plates, n_wells, n_parameters).
+
+    ``precision`` and ``off``, (n_plates,): what is known of the last parameter, and how far the fit is from its mean; None = nothing.
+    """
 
     residual: Array
     mean: Array
     jacobian: Array
     mask: npt.NDArray[np.bool_]
+    precision: Array | None = None
+    off: Array | None = None
 
 
 def restricted_deviance(variance: VarianceFunction, plates: LinearisedPlates) -> float:
     """Minus twice the restricted log likelihood, without its constant.
 
     ``sum(log v) + r' V^-1 r + log|X' V^-1 X|`` per plate, with r the generalised least-squares
-    residual at V (Patterson and Thompson 1971, Biometrika 58:545).
+    residual at V (Patterson and Thompson 1971, Biometrika 58:545). A parameter of which something is known is a random effect.
     """
     v = variance.at(plates.mean)
     weight = plates.mask / v
@@ -75,10 +80,18 @@ def restricted_deviance(variance: VarianceFunction, plates: LinearisedPlates) ->
     diagonal = np.einsum("pii->pi", information)
     absent = norm <= 0
     information = information + np.einsum("pi,ij->pij", np.where(absent, 1.0, 1e-12 * diagonal), np.eye(design.shape[2]))
-    shift = np.linalg.solve(information, np.einsum("pni,pn->pi", weighted, plates.residual)[..., None])
-    residual = plates.residual - np.einsum("pni,pi->pn", design, shift[..., 0])
+    right = np.einsum("pni,pn->pi", weighted, plates.residual)
+    scale = np.where(norm[:, -1] > 0, norm[:, -1], 1.0)
+    if plates.precision is not None and plates.off is not None:
+        information[:, -1, -1] += plates.precision / scale**2
+        right[:, -1] -= plates.precision * plates.off / scale
+    shift = np.linalg.solve(information, right[..., None])[..., 0]
+    residual = plates.residual - np.einsum("pni,pi->pn", design, shift)
+    known = 0.0
+    if plates.precision is not None and plates.off is not None:
+        known = float(np.sum(plates.precision * (plates.off + shift[:, -1] / scale) ** 2))
     log_det = np.linalg.slogdet(information)[1]
-    return float(np.sum(plates.mask * np.log(v)) + np.sum(weight * residual**2) + np.sum(log_det))
+    return float(np.sum(plates.mask * np.log(v)) + np.sum(weight * residual**2) + np.sum(log_det)) + known
 
 
 def estimate_restricted(plates: LinearisedPlates, scale: float, df: float, start: VarianceFunction | None = None) -> VarianceFunction:

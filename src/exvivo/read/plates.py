@@ -62,11 +62,20 @@ def read_plates(folder: Path, exports: Sequence[Source], work: Work) -> PlateTab
     ------
     InputError : faults of all exports together; two exports of one name
     """
-    tasks = [ExportTask(folder / source.path, source.path, source.stem, source.sha256) for source in exports]
-    parcels = work.map(parse_task, tasks, key=lambda task: [task.name, task.sha256], label="reading plates", version=VERSION)
+    parcels = parse_exports([ExportTask(folder / source.path, source.path, source.stem, source.sha256) for source in exports], work)
     faults = _same_stems(exports) + [message for parcel in parcels for message in parcel.facts["faults"]]
     if faults:
         raise InputError(faults)
+    return gather_plates(parcels)
+
+
+def parse_exports(tasks: Sequence[ExportTask], work: Work) -> list[Parcel]:
+    """One parcel for each export, in order; the faults of an export are facts of its parcel."""
+    return work.map(parse_task, tasks, key=lambda task: [task.name, task.sha256], label="reading plates", version=VERSION)
+
+
+def gather_plates(parcels: Sequence[Parcel]) -> PlateTables:
+    """Tables of exports without faults."""
     plates = tuple(ExportPlate(**facts) for parcel in parcels for facts in parcel.facts["plates"])
     joined = [_join(kind, parcels, name) for kind, name in ((READINGS, "readings"), (LAYOUT, "layout"), (VENDOR, "vendor"))]
     return PlateTables(joined[0], joined[1], joined[2], plates)

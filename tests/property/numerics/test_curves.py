@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exvivo.numerics.curves import Weighting, fit_curves, fit_pooled
+from exvivo.numerics.curves import Weighting, fit_curves
 from exvivo.numerics.least_squares import Standards
 from exvivo.numerics.logistic import inverse, value
+from exvivo.numerics.pooling import fit_pooled
 from exvivo.numerics.variance import Array, VarianceFunction
 
 LEVELS = np.concatenate([np.log(1000 * 0.5 ** np.arange(7)).repeat(2), [-np.inf, -np.inf]])
