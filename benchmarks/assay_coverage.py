@@ -2,7 +2,7 @@
 
     python benchmarks/assay_coverage.py                                    every scenario, 4,000 plates each
     python benchmarks/assay_coverage.py --scenario base --plates 400       one of them, quickly
-    python benchmarks/assay_coverage.py --model 5PL                        the model asked of the engine, where it has several
+    python benchmarks/assay_coverage.py --model auto                       another model than the scenario's own
 
 Scenarios, levels and seeds stand in ``assay_design.py``. All wells count, also those beyond an asymptote: a one-sided interval
 covers if it contains the truth; a way that gives no interval for a well does not cover it. The criterion, at the judged levels:
@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
 
 import assay_peers as peers
 import numpy as np
@@ -29,9 +28,10 @@ import numpy.typing as npt
 from assay_design import LEVELS, PLATES_OF_A_STUDY, SCENARIOS, WIDTH_AT, Scenario, Study, chosen, draw_study, true_lloq
 from scipy.special import stdtrit
 
-from exvivo.numerics.curves import Curve, Weighting, fit_curves, fit_pooled
+from exvivo.numerics.curves import Curve, Weighting
 from exvivo.numerics.inverse import Readings, estimate_concentrations, limits
 from exvivo.numerics.least_squares import Standards
+from exvivo.numerics.pooling import Model, fit_pooled
 
 Array = npt.NDArray[np.float64]
 
@@ -51,12 +51,9 @@ class Answer:
     lloq_uncut: Array
 
 
-def fit_study(standards: Sequence[Standards], weighting: Weighting, model: str | None) -> tuple[Curve, ...]:
+def fit_study(standards: Sequence[Standards], weighting: Weighting, model: Model) -> tuple[Curve, ...]:
     """Curves of plates, variance pooled under weighting ``fitted``: the one place where the engine's fit and its model are chosen."""
-    options: dict[str, Any] = {} if model is None else {"model": model}
-    if weighting is Weighting.FITTED:
-        return fit_pooled(standards, weighting, **options).curves
-    return fit_curves(standards, weighting, **options)
+    return fit_pooled(standards, weighting, model).curves
 
 
 def standards_of(study: Study) -> list[Standards]:
@@ -64,40 +61,47 @@ def standards_of(study: Study) -> list[Standards]:
     return [Standards(study.scenario.log_conc, signal) for signal in study.standards]
 
 
-def pooled(study: Study, model: str | None) -> Answer:
+def pooled(study: Study, model: Model) -> Answer:
     """Variance pooled over the study's plates, interval by inverting the test."""
     return answer(study, fit_study(standards_of(study), Weighting.FITTED, model), delta=False)
 
 
-def alone(study: Study, model: str | None) -> Answer:
+def alone(study: Study, model: Model) -> Answer:
     """Each plate alone."""
     return answer(study, [fit_study([plate], Weighting.FITTED, model)[0] for plate in standards_of(study)], delta=False)
 
 
-def unweighted(study: Study, model: str | None) -> Answer:
+def unweighted(study: Study, model: Model) -> Answer:
     """Our engine as the readers' software fits: unweighted, delta method, reading and curve."""
     return answer(study, fit_study(standards_of(study), Weighting.NONE, model), delta=True)
 
 
-def inverse_square(study: Study, model: str | None) -> Answer:
+def inverse_square(study: Study, model: Model) -> Answer:
     """Our engine with weights 1 / y2, delta method, reading and curve."""
     return answer(study, fit_study(standards_of(study), Weighting.RECIPROCAL_SQUARED, model), delta=True)
 
 
 def answer(study: Study, curves: Sequence[Curve], *, delta: bool) -> Answer:
     """Concentrations of a study's unknowns and limits of its plates."""
-    plates, levels, replicates = study.unknowns.shape
-    signal = study.unknowns.reshape(-1, replicates)
+    log_conc, low, high = np.empty((3, *study.unknowns.shape[:2]))
+    for family in {curve.family for curve in curves}:
+        rows = np.array([i for i, curve in enumerate(curves) if curve.family is family])
+        log_conc[rows], low[rows], high[rows] = _estimate([curves[i] for i in rows], study.unknowns[rows], delta=delta)
+    return Answer(log_conc, low, high, *(lloq_of(study, curves, ends) for ends in (study.scenario.log_conc, UNCUT)))
+
+
+def _estimate(curves: Sequence[Curve], unknowns: Array, *, delta: bool) -> tuple[Array, Array, Array]:
+    """Log concentrations and ends of the intervals, each (plates, levels), of plates whose curves are of one family."""
+    plates, levels, replicates = unknowns.shape
+    signal = unknowns.reshape(-1, replicates)
     no = np.zeros(signal.shape, dtype=np.bool_)
     found = estimate_concentrations(curves, Readings(np.repeat(np.arange(plates), levels), signal, np.zeros(signal.shape), no, ~no))
-    low, high = found.ci_low, found.ci_high
+    centre, low, high = np.where(found.finite, found.log_conc, np.nan), found.ci_low, found.ci_high
     if delta:
         df = np.repeat([curve.variance.df for curve in curves], levels)
-        reach = np.where(found.finite, stdtrit(df, 0.975) * np.where(found.finite, found.se_total, 0.0), np.nan)
-        centre = np.where(found.finite, found.log_conc, np.nan)
+        reach = stdtrit(df, 0.975) * np.where(found.finite, found.se_total, np.nan)
         low, high = centre - reach, centre + reach
-    log_conc, low, high = (part.reshape(plates, levels) for part in (np.where(found.finite, found.log_conc, np.nan), low, high))
-    return Answer(log_conc, low, high, *(lloq_of(study, curves, ends) for ends in (study.scenario.log_conc, UNCUT)))
+    return centre.reshape(plates, levels), low.reshape(plates, levels), high.reshape(plates, levels)
 
 
 def lloq_of(study: Study, curves: Sequence[Curve], ends: Array) -> Array:
@@ -107,7 +111,7 @@ def lloq_of(study: Study, curves: Sequence[Curve], ends: Array) -> Array:
     return np.array([math.nan if value is None else math.log(value) for value in lloq])
 
 
-def scipy_way(study: Study, _model: str | None) -> Answer:
+def scipy_way(study: Study, _model: Model) -> Answer:
     """scipy.optimize.curve_fit, unweighted, its own covariance, reading and curve."""
     conc = np.exp(study.scenario.log_conc)
     parts = [peers.interval_scipy(conc, signal, unknowns) for signal, unknowns in zip(study.standards, study.unknowns, strict=True)]
@@ -121,7 +125,7 @@ def points(log_conc: Array, low: Array | None = None, high: Array | None = None)
     return Answer(log_conc, nothing if low is None else low, nothing if high is None else high, none, none)
 
 
-def biocurvefit_way(study: Study, _model: str | None) -> Answer:
+def biocurvefit_way(study: Study, _model: Model) -> Answer:
     """bio-curve-fit, a point for each unknown."""
     conc = np.exp(study.scenario.log_conc)
     return points(
@@ -129,7 +133,7 @@ def biocurvefit_way(study: Study, _model: str | None) -> Answer:
     )
 
 
-def openreadout_way(study: Study, _model: str | None) -> Answer:
+def openreadout_way(study: Study, _model: Model) -> Answer:
     """openreadout, a point for each unknown."""
     conc = np.exp(study.scenario.log_conc)
     return points(
@@ -137,7 +141,7 @@ def openreadout_way(study: Study, _model: str | None) -> Answer:
     )
 
 
-Way = Callable[[Study, str | None], Answer]
+Way = Callable[[Study, Model], Answer]
 WAYS: dict[str, Way] = {
     POOLED: pooled,
     ALONE: alone,
@@ -157,7 +161,7 @@ class Task:
     scenario: Scenario
     number: int
     ways: tuple[str, ...]
-    model: str | None
+    model: Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +279,11 @@ def judge_limits(name: str, outcomes: Sequence[Outcome]) -> tuple[bool, str]:
     return held, f"{name}: LLOQ {'; '.join(told)} -> {'PASS' if held else 'FAIL'}"
 
 
-def report(scenario: Scenario, outcomes: Sequence[Outcome], ways: Sequence[str]) -> bool:
+def report(scenario: Scenario, model: str, outcomes: Sequence[Outcome], ways: Sequence[str]) -> bool:
     """Print one scenario's tables and its verdict."""
     summaries = {name: summarise([o.answers[name] for o in outcomes if name in o.answers]) for name in ways}
     ours = [name for name in (POOLED, ALONE) if name in summaries]
-    print(f"\n{scenario.name} (seed {scenario.seed}): {scenario.told}; {summaries[ways[0]].plates:,} plates")
+    print(f"\n{scenario.name} (seed {scenario.seed}): {scenario.told}; ours fits {model}; {summaries[ways[0]].plates:,} plates")
     print_intervals(summaries)
     print_points(summaries)
     verdicts = [judge(name, summaries[name], scenario.judged) for name in ours] + [judge_limits(name, outcomes) for name in ours]
@@ -296,8 +300,9 @@ def plan(scenario: Scenario, given: argparse.Namespace, ways: Sequence[str]) -> 
     studies = max(2, -(-given.plates // PLATES_OF_A_STUDY))
     some = max(2, -(-given.peer_plates // PLATES_OF_A_STUDY))
     few = max(2, -(-(given.alone_plates or given.plates) // PLATES_OF_A_STUDY))
+    model = Model(given.model or scenario.model)
     last = {name: some if name in PEERS else few if name == ALONE else studies for name in ways}
-    return [Task(scenario, i, tuple(name for name in ways if i < last[name]), given.model) for i in range(studies)]
+    return [Task(scenario, i, tuple(name for name in ways if i < last[name]), model) for i in range(studies)]
 
 
 def main(given: argparse.Namespace) -> bool:
@@ -312,7 +317,7 @@ def main(given: argparse.Namespace) -> bool:
         for scenario in chosen(given.scenario):
             start = time.perf_counter()
             outcomes = list(pool.map(run_task, plan(scenario, given, ways)))
-            held &= report(scenario, outcomes, ways)
+            held &= report(scenario, given.model or scenario.model, outcomes, ways)
             print(f"{time.perf_counter() - start:.0f} s")
     print(f"\n{'PASS' if held else 'FAIL'}; total {time.perf_counter() - began:.0f} s with {given.workers} workers")
     return held
@@ -324,6 +329,6 @@ if __name__ == "__main__":
     parser.add_argument("--alone-plates", type=int, help="plates fitted alone, all by default")
     parser.add_argument("--peer-plates", type=int, default=1000, help="plates for bio-curve-fit and openreadout")
     parser.add_argument("--scenario", action="append", choices=[s.name for s in SCENARIOS], help="may be repeated; all by default")
-    parser.add_argument("--model", help="passed to the engine's fit")
+    parser.add_argument("--model", choices=[model.value for model in Model], help="instead of the scenario's own")
     parser.add_argument("--workers", type=int, default=2)
     sys.exit(0 if main(parser.parse_args()) else 1)

@@ -24,7 +24,7 @@ WIDTH_AT = 16.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One design. ``curve``: a, b, c, d; ``g``: asymmetry, y = d + (a - d) (1 + (x / c)^b)^-g."""
+    """One design. ``curve``: a, b, c, d; ``g``: asymmetry, y = d + (a - d) (1 + (x / c)^b)^-g; ``model``: what ours is to fit."""
 
     name: str
     seed: int
@@ -36,6 +36,7 @@ class Scenario:
     replicates: int = 1
     plate_effects: bool = False
     judged: tuple[float, ...] = LEVELS[1:]
+    model: str = "4PL"
 
     @property
     def log_conc(self) -> Array:
@@ -46,8 +47,8 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("base", 2026112501, "four parameters, seven standards and zero in duplicate, one well per unknown"),
-    Scenario("5pl-0.5", 2026112502, "five parameters, g = 0.5", curve=(0.07, 1.15, 134.6, 3.2), g=0.5),
-    Scenario("5pl-2", 2026112503, "five parameters, g = 2", curve=(0.07, 1.15, 753.6, 3.2), g=2.0),
+    Scenario("5pl-0.5", 2026112502, "five parameters, g = 0.5; the peers fit four", curve=(0.07, 1.15, 134.6, 3.2), g=0.5, model="5PL"),
+    Scenario("5pl-2", 2026112503, "five parameters, g = 2; the peers fit four", curve=(0.07, 1.15, 753.6, 3.2), g=2.0, model="5PL"),
     Scenario(
         "plates",
         2026112504,
