@@ -31,7 +31,7 @@ from scipy.special import log_ndtr, stdtrit
 from exvivo.numerics.curves import Curve
 from exvivo.numerics.least_squares import Standards
 from exvivo.numerics.logistic import N_LOGISTIC, POWER_LAW, inverse, jacobian, reach, slope, value
-from exvivo.numerics.variance import Array
+from exvivo.numerics.variance import Array, effective_df
 
 Mask = npt.NDArray[np.bool_]
 
@@ -204,7 +204,7 @@ def _cross(x: Array, cv: Array, left: int, max_cv: float) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shelf:
-    """Curves side by side: parameters (m, p), loading (m, q, q), terms (m, 4) of the variance: constant, linear, quadratic, df."""
+    """Curves side by side: parameters (m, p), loading (m, q, q), terms (m, 7) of the variance as ``effective_df`` takes them."""
 
     parameters: Array
     loading: Array
@@ -212,7 +212,7 @@ class _Shelf:
 
     @classmethod
     def of(cls, curves: Sequence[Curve]) -> "_Shelf":
-        terms = [(c.variance.sigma0**2, c.variance.linear, c.variance.kappa**2, c.variance.df) for c in curves]
+        terms = [(v.sigma0**2, v.linear, v.kappa**2, v.df, *v.log_covariance) for v in (c.variance for c in curves)]
         return cls(np.array([c.parameters for c in curves]), np.array([c.loading for c in curves]), np.array(terms))
 
 
@@ -230,6 +230,9 @@ class _Problem:
     linear: Array
     quadratic: Array
     df: Array
+    of_sigma: Array
+    of_both: Array
+    of_kappa: Array
 
     @classmethod
     def gather(cls, shelf: _Shelf, readings: Readings, rows: slice) -> "_Problem":
@@ -244,6 +247,12 @@ class _Problem:
             shelf.loading[plate],
             *shelf.terms[plate].T,
         )
+
+    def quantile(self, level: float) -> Array:
+        """Two-sided quantile of t for each specimen, (n,), with the degrees of freedom of the variance at its mean reading."""
+        signal = np.sum(self.signal, axis=1) / self.present.sum(axis=1)
+        terms = (self.constant, self.linear, self.quadratic, self.df, self.of_sigma, self.of_both, self.of_kappa)
+        return np.asarray(stdtrit(effective_df(signal, *terms), 0.5 + level / 2), dtype=np.float64)
 
     def take(self, rows: npt.NDArray[np.intp] | Mask) -> "_Problem":
         """The rows asked for."""
@@ -319,8 +328,7 @@ def _search(problem: _Problem, level: float | None) -> Estimates:
     if level is None:
         low, high = np.full_like(log_conc, -np.inf), np.full_like(log_conc, np.inf)
     else:
-        quantile = np.asarray(stdtrit(problem.df, 0.5 + level / 2), dtype=np.float64)
-        low, high = _invert_test(problem, grid, on_grid.test, log_conc, quantile)
+        low, high = _invert_test(problem, grid, on_grid.test, log_conc, problem.quantile(level))
     return Estimates(log_conc, se_log, gradient, se_total, low, high, finite)
 
 
@@ -354,7 +362,7 @@ def _estimate_alike(problem: _Problem, level: float | None) -> Estimates:
     if level is not None and finite.any():
         rows = np.flatnonzero(finite)
         pivot = _Pivot(problem.take(rows), signal[rows], count[rows], at_plate[rows], se_total[rows])
-        quantile = np.asarray(stdtrit(problem.df[rows], 0.5 + level / 2), dtype=np.float64)
+        quantile = pivot.problem.quantile(level)
         low[rows], high[rows] = (pivot.find_rejection(quantile, side) + shift[rows] for side in (1, -1))
     return Estimates(at_plate + shift, se_log, gradient, se_total, low, high, finite)
 
