@@ -47,8 +47,8 @@ def split_beads(text: str) -> tuple[str, str]:
     return (match["printed"], match["beads"]) if match else (text, "")
 
 
-def vendor_well(well: str, text: str, decimal: str, origin: str) -> VendorWell:
-    """Concentration that the software printed, or the state that it printed in its place.
+def vendor_well(well: str, text: str, decimal: str, origin: str, fold: float | None = None) -> VendorWell:
+    """Concentration that the software printed, dilution (``fold``) taken out, or the state that it printed in its place.
 
     >>> [vendor_well("A1", text, ".", "").status for text in ("3.42", "*3.42", "< 3.2", "OOR >", "NaN", "***", "failed")]
     ['quantified', 'extrapolated', 'below_lloq', 'above_uloq', 'missing', 'missing', 'refused']
@@ -57,7 +57,8 @@ def vendor_well(well: str, text: str, decimal: str, origin: str) -> VendorWell:
     starred = _EXTRAPOLATED.fullmatch(plain)
     number = _leading_number(starred["number"] if starred else plain)
     if number is not None:
-        return VendorWell(well, parse_number(number, decimal), "extrapolated" if starred else "quantified", plain, origin)
+        concentration = parse_number(number, decimal) / (fold or 1.0)
+        return VendorWell(well, concentration, "extrapolated" if starred else "quantified", plain, origin)
     if plain.lower() in _ABSENT:
         return VendorWell(well, None, "missing", plain, origin)
     below, above = _BELOW.fullmatch(plain), _ABOVE.fullmatch(plain)

@@ -275,13 +275,14 @@ def _plate(name: str, wells: Sequence[_Well], about: tuple[str, str | None, tupl
     told = [
         f"{well.origin}: well {well.well}, sampling error {text}" for well in wells if (text := well.text("sampling errors")) not in _ABSENT
     ]
+    layout = tuple(_layout(well, analyte, unit, decimal) for well in wells)
     return PlateRecord(
         name or None,
         0,
         *((16, 24) if large else (8, 12)),
         tuple(reading for well in wells for reading in _readings(well, decimal)),
-        tuple(_layout(well, analyte, unit, decimal) for well in wells),
-        tuple(_vendor(wells, decimal)),
+        layout,
+        tuple(_vendor(wells, layout, decimal)),
         _curve(curve, unit, decimal) if curve else None,
         tuple(told),
     )
@@ -313,11 +314,11 @@ def _layout(well: _Well, analyte: str, unit: str | None, decimal: str) -> WellLa
     return WellLayout(well.well, role, well.name, concentration, dilution, None if concentration is None else unit, well.origin, analyte)
 
 
-def _vendor(wells: Iterable[_Well], decimal: str) -> Iterator[VendorWell]:
+def _vendor(wells: Iterable[_Well], layout: Iterable[WellLayout], decimal: str) -> Iterator[VendorWell]:
     """Manager's own concentrations; an empty cell was not asked for."""
-    for well in wells:
+    for well, laid in zip(wells, layout, strict=True):
         if well.text(_OBS):
-            yield vendor_well(well.well, well.text(_OBS), well.decimal(_OBS, decimal), well.cells[_OBS][1])
+            yield vendor_well(well.well, well.text(_OBS), well.decimal(_OBS, decimal), well.cells[_OBS][1], laid.dilution)
 
 
 def _curve_texts(area: Area) -> Iterator[tuple[str, tuple[str, str, str]]]:

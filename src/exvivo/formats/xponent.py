@@ -266,9 +266,10 @@ def _role(name: str, standard: str, control: str) -> WellRole:
 
 def _vendor(export: _Export, number: str, analyte: str) -> Iterator[VendorWell]:
     """The software's own concentrations; an empty cell was not asked for."""
+    folds = {one.well: one.dilution for one in _layout(export, number, analyte)}
     for (plate, well), (text, origin) in export.wells("result", analyte).items():
         if plate == number and text:
-            yield vendor_well(well, text, export.decimal, origin)
+            yield vendor_well(well, text, export.decimal, origin, folds.get(well))
 
 
 def _curve(export: _Export, analyte: str) -> VendorCurve | None:

@@ -126,10 +126,12 @@ def _canonical(unit: str) -> str:
 
 
 def _wells(plates: PlateTables, map_file: Path | None) -> Iterator[WellLayout]:
+    beads = any(plate.of_beads for plate in plates.plates)
     if map_file is not None:
         for plate in maps.parse(map_file.read_bytes(), map_file.name).plates:
-            yield from plate.wells
-        return
+            yield from (well for well in plate.wells if well.analyte or not beads)
+        if not beads:
+            return
     for row in plates.embedded.frame.iter_rows(named=True):
         names = (row["well"], WellRole(row["role"]), row["specimen"], row["concentration"], row["dilution"], row["unit"], row["origin"])
         yield WellLayout(*names, analyte=row["analyte"])

@@ -57,7 +57,7 @@ def exports(draw: st.DrawFn) -> ExportRecord:
             layout.append(WellLayout(well, role, NAMES[role], nominal, fold, None if nominal is None else unit, "", analyte))
         known_unit = next((one.unit for one in layout if one.unit), None)
         pairs = [draw(readings(well)) for well in wells]
-        vendor = tuple(beads.vendor_well(well, draw(st.sampled_from(RESULTS)), ".", "") for well in wells)
+        vendor = tuple(beads.vendor_well(one.well, draw(st.sampled_from(RESULTS)), ".", "", one.dilution) for one in layout)
         parameters = draw(
             st.sampled_from([{"a": 24.5, "b": 9000.0, "c": 3.25, "d": -1.5}, {"a": 1e-3, "b": 9.0, "c": 1e5, "d": -1.0, "g": 0.5}])
         )

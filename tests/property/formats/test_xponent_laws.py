@@ -48,7 +48,7 @@ def exports(draw: st.DrawFn) -> ExportRecord:
         unit = draw(st.sampled_from([None, "pg/ml"]))
         layout = tuple(laid(well, names[well], nominal[names[well]], folds[well], unit, analyte) for well in wells)
         raw = tuple(draw(readings(well, SignalKind.RAW)) for well in wells)
-        vendor = tuple(beads.vendor_well(well, draw(st.sampled_from(RESULTS)), ".", "") for well in wells)
+        vendor = tuple(beads.vendor_well(one.well, draw(st.sampled_from(RESULTS)), ".", "", one.dilution) for one in layout)
         known = any(one.unit for one in layout)
         curve = VendorCurve("Logistic 5P Weighted", MappingProxyType({"A": 24.5, "B": 1e-3}), unit if known else None, "")
         named = " ".join(part for part in (batch, analyte) if part)

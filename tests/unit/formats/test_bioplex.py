@@ -101,7 +101,7 @@ def test_observed_concentrations_keep_their_states() -> None:
         "C1": (None, "missing", "***"),
         "D1": (None, "below_lloq", "OOR <"),
         "E1": (24.5, "quantified", "24.5"),
-        "F1": (3.42, "extrapolated", "*3,42"),
+        "F1": (3.42 / 4, "extrapolated", "*3,42"),
         "G1": (None, "above_uloq", "OOR >"),
     }
     assert plate.notes == ("a!B13: well C1, sampling error 2", "a!B16: well F1, sampling error 1 - Low bead #")
@@ -129,7 +129,7 @@ def test_a_decimal_comma_in_text_does_not_touch_the_numbers_of_the_workbook() ->
         "Logistic - 5PL", {"a": 27.863, "b": 17268.64, "c": 101819.0, "d": -1.51961, "g": 0.62292},
     )  # fmt: skip
     assert by_well(plate)["A1"][0] == 12100.5
-    assert [one.concentration for one in plate.vendor_wells if one.well == "F1"] == [3.42]
+    assert [one.concentration for one in plate.vendor_wells if one.well == "F1"] == [3.42 / 4]
 
 
 def test_a_long_table_names_its_analytes_by_row() -> None:

@@ -99,7 +99,7 @@ def test_the_softwares_concentrations_keep_their_states() -> None:
         "B1": (1000.2, "quantified"), "C1": (10.1, "quantified"), "D1": (98.0, "quantified"), "E1": (None, "missing"),
         "F1": (None, "below_lloq"),
     }  # fmt: skip
-    assert (second["B1"], second["E1"], second["F1"]) == ((None, "above_uloq"), (3.42, "extrapolated"), (None, "refused"))
+    assert (second["B1"], second["E1"], second["F1"]) == ((None, "above_uloq"), (3.42 / 4, "extrapolated"), (None, "refused"))
 
 
 def test_the_softwares_curve_is_named_with_its_coefficients() -> None:
