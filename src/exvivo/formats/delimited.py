@@ -20,7 +20,9 @@ from exvivo.study.design import ReadingStatus
 DELIMITERS = ("\t", ";", ",")
 _LATIN_NOTE = "not UTF-8: read as {0} (declared fallback); check accents and degree signs"
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_SPACES = str.maketrans("", "", " \u00a0\u2009\u202f")
+_SPACES = " \u00a0\u2009\u202f"
+_BY_SPACES = re.compile(rf"[+-]?\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?:[.,]\d*)?")
+_INNER = str.maketrans("", "", _SPACES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +208,19 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?:\.\d{3})+(,)\d*|(?:,\d{3})+(\.)\d*|(?:
 _OPEN = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 
 
+def _without_spaces(text: str) -> str:
+    """A number's text without outer blanks and blanks between thousands; other blanks stay, so that ``1 2`` is no number."""
+    plain = text.strip().replace("\u2212", "-")
+    return plain.translate(_INNER) if _BY_SPACES.fullmatch(plain) else plain
+
+
 def is_number_like(text: str) -> bool:
     """Whether a text is a number under one decimal mark or the other.
 
-    >>> is_number_like("3,337"), is_number_like("-1e-4"), is_number_like("OVRFLW")
-    (True, True, False)
+    >>> is_number_like("3,337"), is_number_like("-1e-4"), is_number_like("OVRFLW"), is_number_like("1 234,5"), is_number_like("0.1 2")
+    (True, True, False, True, False)
     """
-    plain = text.translate(_SPACES)
+    plain = _without_spaces(text)
     return bool(_PLAIN.fullmatch(plain) or _GROUPED.fullmatch(plain))
 
 
@@ -229,7 +237,7 @@ def parse_number(text: str, decimal: str) -> float:
     >>> parse_number("3,337", ","), parse_number("1,234.5", "."), parse_number("1e-3", ".")
     (3.337, 1234.5, 0.001)
     """
-    plain = text.translate(_SPACES)
+    plain = _without_spaces(text)
     other = "," if decimal == "." else "."
     if _PLAIN.fullmatch(plain) and other not in plain:
         return float(plain.replace(decimal, "."))
@@ -254,7 +262,7 @@ def decimal_evidence(text: str) -> str | None:
     >>> [decimal_evidence(text) for text in ("0,12", "0.12", "3,337", "12", "1.234,5")]
     [',', '.', '?', None, ',']
     """
-    plain = text.translate(_SPACES)
+    plain = _without_spaces(text)
     if _GROUPED.fullmatch(plain):
         return _grouped_decimal(plain)
     if not _PLAIN.fullmatch(plain):
@@ -311,6 +319,10 @@ _STATUS_WORDS = {
     "overflow": ReadingStatus.OVERFLOW,
     "over": ReadingStatus.OVERFLOW,
     "ovf": ReadingStatus.OVERFLOW,
+    "overrange": ReadingStatus.OVERFLOW,
+    "over range": ReadingStatus.OVERFLOW,
+    "oor >": ReadingStatus.OVERFLOW,
+    "oor>": ReadingStatus.OVERFLOW,
     "sat": ReadingStatus.OVERFLOW,
     "#sat": ReadingStatus.OVERFLOW,
     "saturated": ReadingStatus.OVERFLOW,
@@ -322,20 +334,36 @@ _STATUS_WORDS = {
     "nan": ReadingStatus.MISSED,
     "n/a": ReadingStatus.MISSED,
     "#n/a": ReadingStatus.MISSED,
+    "na": ReadingStatus.MISSED,
+    "nd": ReadingStatus.MISSED,
+    "n.d.": ReadingStatus.MISSED,
+    "n.a.": ReadingStatus.MISSED,
+    "< min": ReadingStatus.MISSED,
+    "<min": ReadingStatus.MISSED,
+    "oor <": ReadingStatus.MISSED,
+    "oor<": ReadingStatus.MISSED,
+    "undrflw": ReadingStatus.MISSED,
+    "underflow": ReadingStatus.MISSED,
     "path?": ReadingStatus.MISSED,
     "range?": ReadingStatus.MISSED,
     "invalid": ReadingStatus.MISSED,
     "masked": ReadingStatus.MASKED,
     "mask": ReadingStatus.MASKED,
     "excluded": ReadingStatus.MASKED,
+    "outlier": ReadingStatus.MASKED,
+    "rejected": ReadingStatus.MASKED,
     "": ReadingStatus.EMPTY,
     "-": ReadingStatus.EMPTY,
     "--": ReadingStatus.EMPTY,
+    "\u2013": ReadingStatus.EMPTY,
+    "\u2014": ReadingStatus.EMPTY,
 }
 _STATUS_SHAPES = (
     (re.compile(r"[+]{2,}|[*]{2,}|#{2,}"), ReadingStatus.OVERFLOW),
     (re.compile(r">\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.OVERFLOW),
     (re.compile(r"[?]{2,}"), ReadingStatus.MISSED),
+    (re.compile(r"<\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MISSED),
+    (re.compile(r"#(VALUE!|DIV/0!|REF!|NUM!|NAME[?]|NULL!|N/A|ERROR!|SPILL!|CALC!)"), ReadingStatus.MISSED),
     (re.compile(r"[*]\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MASKED),
 )
 
@@ -349,7 +377,7 @@ def signal_status(text: str) -> ReadingStatus | None:
     plain = text.strip()
     if is_number_like(plain):
         return ReadingStatus.OK
-    known = _STATUS_WORDS.get(plain.lower())
+    known = _STATUS_WORDS.get(" ".join(plain.lower().split()))
     if known is not None:
         return known
     return next((status for shape, status in _STATUS_SHAPES if shape.fullmatch(plain)), None)
