@@ -162,6 +162,7 @@ def parse_table(data: bytes, where: str, delimiter: str | None = None) -> Delimi
     filled = [row for row in split_rows(decoded.text, mark, where) if any(cell.strip() for cell in row.cells)]
     if not filled:
         raise InputError(fault(where, "no header: no cell holds any text", "column names", "Export the file again"))
+    filled = _without_empty_tail(filled)
     header = tuple(cell.strip() for cell in filled[0].cells)
     faults = _header_faults(header, f"{where}, line {filled[0].line}")
     faults += [
@@ -173,6 +174,15 @@ def parse_table(data: bytes, where: str, delimiter: str | None = None) -> Delimi
         raise InputError(faults)
     rows, lines = tuple(row.cells for row in filled[1:]), tuple(row.line for row in filled[1:])
     return DelimitedTable(header, rows, lines, mark, decoded.encoding, decoded.notes)
+
+
+def _without_empty_tail(rows: Sequence[TextRow]) -> list[TextRow]:
+    """Rows without the columns after the last named one, where nothing stands in them: Excel often writes such columns."""
+    named = [at for at, cell in enumerate(rows[0].cells) if cell.strip()]
+    width, full = named[-1] + 1, len(rows[0].cells)
+    if width == full or any(cell.strip() for row in rows for cell in row.cells[width:]):
+        return list(rows)
+    return [TextRow(row.line, row.cells[:width]) if len(row.cells) == full else row for row in rows]
 
 
 def _header_faults(header: Sequence[str], where: str) -> list[str]:

@@ -9,7 +9,7 @@ analyte, and wells that it leaves out stay as the export says.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from exvivo.study.design import WellLayout, WellRole, well_name, well_position
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ElisaReadout
 from exvivo.study.protocol import Design, plain
+from exvivo.study.spelling import look_alike, tell_apart
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import LAYOUT, Table
 from exvivo.study.units import AS_GIVEN, conversion_factor, parse_unit
@@ -62,7 +63,9 @@ def read_layout(
             findings.append(Finding(FindingCode.MAP_WITHOUT_EXPORT, Severity.ERROR, source.path, evidence, suggestion))
             continue
         try:
-            placed += _place(maps.parse(read_bytes(folder, source), source.path).plates, plates, embedded, source.path)
+            record = maps.parse(read_bytes(folder, source), source.path)
+            placed += _place(record.plates, plates, embedded, source.path)
+            findings += _odd(source.path, record.notes)
         except InputError as error:
             faults += error.messages
     mapped = {one.plate.key for one in placed}
@@ -120,10 +123,16 @@ def _place(
         return _inside(placed)
     if key is None:
         has = ", ".join(f"{plate.position} ('{plate.name}')" if plate.name else str(plate.position) for plate in plates)
-        found_text = f"the map is for plates {', '.join(wanted)}, the export {plates[0].export} holds {has}"
+        found_text = f"the map is for plates {', '.join(wanted)}, the export {plates[0].export} holds {has}{_unseen(wanted, by_name)}"
         expected = "plate names that are unique in the export, or positions from 1, not a mixture"
         raise InputError(fault(where, found_text, expected, "Correct the plate column, or put the map beside its own export"))
     return _inside([_Placed(key[one.plate], one.wells, where) for one in found])
+
+
+def _unseen(wanted: Sequence[str], names: Iterable[str]) -> str:
+    """Names of the map that only look like names of the export, written out."""
+    pairs = [(mine, theirs) for mine in wanted for theirs in names if mine != theirs and look_alike(mine) == look_alike(theirs)]
+    return "".join(f"; {tell_apart(mine)} looks like {tell_apart(theirs)} but is not the same" for mine, theirs in pairs[:_SHOWN])
 
 
 def _spread(one: PlateMap, plate: ExportPlate, embedded: Sequence[WellLayout], where: str) -> _Placed:
@@ -214,9 +223,15 @@ def _factor(unit: str | None, target: str | None) -> float | None:
 def _notes(tables: PlateTables) -> Iterator[Finding]:
     """What was odd but readable in each export."""
     for export, notes in tables.notes:
+        yield from _odd(export, notes)
+
+
+def _odd(path: str, notes: Sequence[str]) -> Iterator[Finding]:
+    """One note for what was odd in a file."""
+    if notes:
         more = f" and {len(notes) - _SHOWN} more" if len(notes) > _SHOWN else ""
         suggestion = "Nothing to do if this is known"
-        yield Finding(FindingCode.FILE_ODD, Severity.NOTE, export, f"{'; '.join(notes[:_SHOWN])}{more}", suggestion)
+        yield Finding(FindingCode.FILE_ODD, Severity.NOTE, path, f"{'; '.join(notes[:_SHOWN])}{more}", suggestion)
 
 
 def _is_foreign(placed: _Placed, design: Design) -> bool:

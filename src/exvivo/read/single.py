@@ -14,6 +14,7 @@ import polars as pl
 from exvivo.engine import Work
 from exvivo.errors import InputError, fault
 from exvivo.formats import maps
+from exvivo.read.linking import similar_specimens
 from exvivo.read.platemaps import read_layout
 from exvivo.read.plates import PlateTables, read_plates
 from exvivo.read.sources import Source, Sources, describe_source
@@ -69,7 +70,7 @@ def read_export(export: Path, map_file: Path | None, work: Work) -> SingleExport
         tube_sheet=TUBE_SHEET.empty(),
         clinical=CLINICAL.empty(),
         quantified=QUANTIFIED.empty(),
-        found=findings,
+        found=(*findings, *similar_specimens(layout)),
         blinded=False,
     )
     return SingleExport(inputs, readouts)

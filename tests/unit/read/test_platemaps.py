@@ -161,3 +161,15 @@ def test_what_was_odd_in_an_export_is_a_note(study: "Folder") -> None:
     study.write("plates/ccl18.csv", (study.path / "plates/ccl18.csv").read_bytes() + b"\nread by Ann\n")
     (finding,) = study.findings(FindingCode.FILE_ODD)
     assert (finding.place, finding.severity, finding.evidence.partition(": ")[2]) == ("plates/ccl18.csv", Severity.NOTE, "read by Ann")
+
+
+def test_a_plate_name_that_only_looks_right_is_refused_with_the_reason(study: "Folder") -> None:
+    study.export("plates/ccl18.csv", study.plate("CCL18 a", 1), study.plate("P8", 2))
+    study.write("plates/maps/ccl18.csv", HEAD + "CCL18\u00a0a,A1,blank,,CCL18,,,\n")
+    assert "; 'CCL18<U+00A0>a' looks like 'CCL18 a' but is not the same. Expected plate names" in study.refusal()
+
+
+def test_how_a_map_was_read_is_a_note(study: "Folder") -> None:
+    study.write("plates/maps/ccl18.csv", study.map.replace("specimen,analyte", "Sample ID,analyte"))
+    (finding,) = study.findings(FindingCode.FILE_ODD)
+    assert (finding.place, finding.evidence) == ("plates/maps/ccl18.csv", "column 'Sample ID' was read as specimen")
