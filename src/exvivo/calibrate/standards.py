@@ -36,6 +36,7 @@ Row = Mapping[str, object]
 FEWEST_LEVELS = {Model.FOUR: 4, Model.FIVE: 5, Model.POWER_LAW: 2, Model.AUTO: 4}  # as many as the curve has parameters
 TOP_TOLERANCE = 0.05
 REDUCED_ABSOLUTE, REDUCED_RELATIVE = 0.002, 0.01
+REDUCED_FLUORESCENCE, OPTICAL_LIMIT = 0.5, 10.0  # fluorescence is printed in halves; no absorbance reaches 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,5 +395,6 @@ def _compare_reduction(wells: Sequence[Well], blank: float | None) -> float | No
     if not both:
         return None
     ours, theirs = np.array(both).T
-    tolerance = REDUCED_ABSOLUTE + REDUCED_RELATIVE * np.abs(theirs)
+    is_optical = np.max(np.abs(ours)) < OPTICAL_LIMIT
+    tolerance = (REDUCED_ABSOLUTE if is_optical else REDUCED_FLUORESCENCE) + REDUCED_RELATIVE * np.abs(theirs)
     return float(min(np.max(np.abs(ours - shift - theirs) / tolerance) for shift in (0.0, blank or 0.0)))

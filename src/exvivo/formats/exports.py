@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import envision, gen5, grid, kaleido, magellan, mars, skanit, softmax
+from exvivo.formats import bioplex, envision, gen5, grid, kaleido, magellan, mars, skanit, softmax, xponent
 from exvivo.formats.delimited import decode_text
 from exvivo.formats.workbook import Sheet, cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord
@@ -39,6 +39,7 @@ BOOKS = (
     BookFormat(skanit.knows, skanit.parse_sheets),
     BookFormat(magellan.knows, magellan.parse_sheets),
     BookFormat(mars.knows, mars.parse_sheets),
+    BookFormat(bioplex.knows, bioplex.parse_sheets),
 )
 _SPECIFIC = (
     Format(softmax.FORMAT, softmax.recognises, softmax.parse),
@@ -46,6 +47,8 @@ _SPECIFIC = (
     Format(mars.FORMAT, mars.recognises, mars.parse),
     Format(kaleido.FORMAT, kaleido.recognises, kaleido.parse),
     Format(envision.FORMAT, envision.recognises, envision.parse),
+    Format(xponent.FORMAT, xponent.recognises, xponent.parse),
+    Format(bioplex.FORMAT, bioplex.recognises, bioplex.parse),
 )
 _GENERAL = Format(grid.FORMAT, grid.recognises, grid.parse)
 FORMATS = (

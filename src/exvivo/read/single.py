@@ -21,6 +21,7 @@ from exvivo.errors import InputError, fault
 from exvivo.formats import maps
 from exvivo.read.batch import Asked
 from exvivo.read.joining import join_readouts
+from exvivo.read.linking import similar_specimens
 from exvivo.read.platemaps import read_layout
 from exvivo.read.plates import ExportTask, PlateTables, gather_plates, parse_exports
 from exvivo.read.sources import Source, describe_source
@@ -144,7 +145,7 @@ def _read_single(asked: Asked, parcel: Parcel) -> _Single:
     if not layout.height:
         expected = "a plate map, or a layout inside the export"
         raise InputError(fault(asked.export.name, "nothing says what its wells hold", expected, "Give --map FILE"))
-    return _Single(asked, tables, layout, readouts, found)
+    return _Single(asked, tables, layout, readouts, (*found, *similar_specimens(layout)))
 
 
 def _misplaced_map(export: Path) -> str:
@@ -215,10 +216,12 @@ def _canonical(unit: str) -> str:
 
 def _wells(plates: PlateTables, map_file: Path | None) -> Iterator[Placed]:
     """Wells with the plate that map or export names."""
+    beads = any(plate.of_beads for plate in plates.plates)
     if map_file is not None:
         for plate in maps.parse(map_file.read_bytes(), map_file.name).plates:
-            yield from ((plate.plate, well) for well in plate.wells)
-        return
+            yield from ((plate.plate, well) for well in plate.wells if well.analyte or not beads)
+        if not beads:
+            return
     for row in plates.embedded.frame.iter_rows(named=True):
         names = (row["well"], WellRole(row["role"]), row["specimen"], row["concentration"], row["dilution"], row["unit"], row["origin"])
         yield row["plate"], WellLayout(*names, analyte=row["analyte"])

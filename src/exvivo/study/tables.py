@@ -135,8 +135,8 @@ VENDOR = TableKind(
     (
         PLATE,
         _key("well", "row letter and column number"),
-        _real("concentration", "as printed"),
-        _text("status", "what was printed in its place"),
+        _real("concentration", "in the well, before dilution"),
+        _text("status", "quantified, extrapolated, or what was printed in its place"),
         _text("text", "the cell as printed"),
         _key("origin", "file and line or cell"),
     ),

@@ -6,7 +6,7 @@ import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import envision, gen5, grid, kaleido, magellan, mars, skanit, softmax
-from exvivo.formats.exports import parse_export, recognise
+from exvivo.formats.exports import FORMATS, parse_export, recognise
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
 
@@ -40,7 +40,7 @@ def test_an_unknown_text_is_refused_with_its_first_lines() -> None:
         recognise("P1.txt", b"Reader X\n\nBarcode;77\nno grid here\n")
     assert str(caught.value) == (
         "P1.txt: the layout of this export is unknown; it begins: 'Reader X' / 'Barcode;77' / 'no grid here'. "
-        "Expected one of skanit, magellan, softmax, gen5, mars, kaleido, envision, grid. "
+        f"Expected one of {', '.join(known.name for known in FORMATS)}. "
         "Export the raw readings as a plate-shaped grid in csv or xlsx."
     )
 

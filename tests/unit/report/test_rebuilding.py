@@ -9,9 +9,11 @@ from exvivo.numerics.curves import Weighting, fit_curves
 from exvivo.numerics.least_squares import Family, Shape, Standards
 from exvivo.numerics.logistic import D_SIDE, value
 from exvivo.report.rebuilding import lay_bands, rebuild_curve
-from exvivo.study.model import AssayRules, CurveRules
+from exvivo.study.model import AssayRules, CurveRules, ElisaReadout
+from exvivo.study.model import Standards as Series
 
 LEVELS = np.array([0.0, *(1000 * 0.5 ** np.arange(8))]).repeat(2)
+READOUT = ElisaReadout(kind="elisa", label="X", unit="pg/mL", standards=Series(top=1000, points=8, factor=2), replicates=1)
 BENT = np.array([0.07, 1.3, 5.2, 3.1, np.log(0.4), D_SIDE])
 
 
@@ -40,7 +42,7 @@ def wells(signal: np.ndarray) -> list[Well]:
 def test_a_stored_curve_is_the_fitted_one(model: str, weighting: str) -> None:
     signal = read(BENT)
     rules = AssayRules(curve=CurveRules.model_validate({"model": model, "weighting": weighting}))
-    frame = calibrate_analyte(AnalyteTask.of("X", 1, rules, wells(signal))).frames["curves"]
+    frame = calibrate_analyte(AnalyteTask.of("X", READOUT, rules, wells(signal))).frames["curves"]
     row = frame.row(0, named=True)
     rebuilt = rebuild_curve(row)
     assert rebuilt.family == model
