@@ -62,7 +62,7 @@ def block_faults(grid: Grid, where: str) -> Iterator[str]:
 def _is_larger(grid: Grid) -> bool:
     """Whether a frame goes on beyond column 24 or row P."""
     below = grid.area.text(grid.top + grid.n_rows, grid.left - 1) if grid.letters else ""
-    return below == "Q" or (grid.header and grid.area.text(grid.top - 1, grid.left + grid.n_columns) == "25")
+    return grid.n_columns > max(_ROWS) or below == "Q" or (grid.header and grid.area.text(grid.top - 1, grid.left + grid.n_columns) == "25")
 
 
 def short_rows(grid: Grid) -> Iterator[tuple[int, str]]:

@@ -52,7 +52,7 @@ _CODES = {
     WellRole.SPECIMEN: "UNK - Unknown",
 }
 _PLATE_FIELDS = ("Plate", "Repeat", "Barcode", "Measured height", "Group", "Label", "ScanX", "ScanY", "Measinfo", "Kinetics", "")
-_COLUMNS = (24, 12)
+_COLUMNS = (48, 24, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,11 @@ def _grid_at(area: Area, row: int, *, bare: bool) -> Grid | None:
         return Grid(area, row + 1, 1, height, width, header=True, letters=True)
     if not bare or not _is_bare(cells):
         return None
-    height = next((n for n in range(1, 17) if row + n >= len(area.rows) or not _is_bare(area.rows[row + n])), 16)
+    height = next(n for n in range(1, len(area.rows) + 1) if row + n >= len(area.rows) or not _is_bare(area.rows[row + n]))
     lines = area.rows[row : row + height]
     left = int(not any(line[0] for line in lines) and len(lines[0]) - 1 in _COLUMNS and bool(lines[-1][-1]))
     width = next((n for n in _COLUMNS if len(lines[0]) - left in {n, n + 1}), len(lines[0]) - left)
-    return Grid(area, row, left, height, min(width, 24), header=False, letters=False)
+    return Grid(area, row, left, height, width, header=False, letters=False)
 
 
 def _is_bare(cells: Sequence[object]) -> bool:

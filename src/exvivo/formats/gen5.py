@@ -460,9 +460,14 @@ def _curves(lines: Sequence[_Line], decimal: str, unit: str | None) -> Iterator[
             if not any(below.cells):
                 break
             cells = dict(zip(line.cells, below.cells, strict=False))
-            letters = {name: text for name, text in cells.items() if re.fullmatch(r"[A-G]", name) and is_number_like(text)}
+            letters = {name: text for name, text in cells.items() if re.fullmatch(r"[A-G]", name) and _is_marked(text, decimal)}
             parameters = MappingProxyType({name: parse_number(text, decimal) for name, text in letters.items()})
             yield VendorCurve(cells.get("Curve Formula", ""), parameters, unit, f"line {below.number}")
+
+
+def _is_marked(text: str, decimal: str) -> bool:
+    """Whether a text is a number with the file's decimal mark."""
+    return is_number_like(text) and decimal_evidence(text) in {None, decimal, *("?" if decimal == "," else "")}
 
 
 def compose(record: ExportRecord) -> bytes:

@@ -199,3 +199,25 @@ def test_composing_needs_raw_readings_and_codes() -> None:
     named = PlateRecord("P", 1, 8, 12, (raw,), (WellLayout("A1", WellRole.STANDARD, "top", None, None, None, ""),))
     with pytest.raises(ValueError, match="'top' is no EnVision code of a standard"):
         envision.compose(ExportRecord("envision", (named,)))
+
+
+def test_what_the_reader_did_may_stand_above_the_plates() -> None:
+    named = grid("- ").replace("A,- ", "A,STD1")
+    mapped = f"Platemap:\nPlate,,,,1\nGroup,,,,1\n\n{named}\n - - Undefined\n\nCalculations:\nNo calculations.\n\n"
+    above = FOOT + mapped + LABEL + FILTER + "Serial number,,,,1041468\n\n"
+    for data in (block("0.3"), lines() + bare("0.3") + "\n"):
+        (plate,) = read(above + data).plates
+        assert {(one.wavelength_nm, one.signal) for one in plate.readings} == {(451, 0.3)}
+        assert [one.well for one in plate.layout] == ["A1"]
+
+
+def test_blocks_without_letters_may_stand_above_their_lines() -> None:
+    text = bare("0.1") + "\n" + lines(1) + bare("0.2") + "\n" + lines(2, barcode='"=""V8"""') + FOOT + LABEL
+    assert [(plate.name, plate.readings[0].signal) for plate in read(text).plates] == [("V7", 0.1), ("V8", 0.2)]
+
+
+def test_more_than_384_wells_are_refused() -> None:
+    columns = "," + ",".join(f"{n:02}" for n in range(1, 49)) + ","
+    rows = "\n".join(f"{letter}," + "7," * 48 for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert "a plate of more than 384 wells" in message(lines() + f"Results for A450(1) - channel 1 (A)\n{columns}\n{rows}\n" + FOOT)
+    assert "a plate of more than 384 wells" in message(lines() + bare("7", 32, 48) + FOOT)

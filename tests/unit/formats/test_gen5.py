@@ -254,3 +254,10 @@ def test_a_plate_of_1536_wells_is_refused() -> None:
     columns = "\t" + "\t".join(str(n) for n in range(1, 49))
     rows = "\n".join("\t".join([letter, *["0.5"] * 48, "450"]) for letter in "ABCDEFGHIJKLMNOP")
     assert "a plate of more than 384 wells" in message(HEAD.format("Plate 1", READ) + f"Results\n{columns}\n{rows}\n")
+
+
+def test_a_parameter_with_another_decimal_mark_is_left_out() -> None:
+    curve = "Curve Fitting Results\n\nCurve Name\tCurve Formula\tA\tB\nC1\tY=A*X+B\t1,234\t0.049\n"
+    (plate,) = plates(export(("450", "0.25")) + curve)
+    assert plate.vendor_curve is not None
+    assert dict(plate.vendor_curve.parameters) == {"B": 0.049}
