@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import polars as pl
 
 from exvivo.calibrate.accept import JudgedPlate, judge_plates
+from exvivo.calibrate.charts import chart_plates
+from exvivo.calibrate.detection import describe_limits
 from exvivo.calibrate.quantify import describe_wells, quantify_specimens
 from exvivo.calibrate.standards import WELL_SCHEMA, Well, fit_plates
 from exvivo.engine import Parcel, digest_frame
 from exvivo.numerics.curves import Curve
 from exvivo.numerics.least_squares import Family
-from exvivo.study.model import AssayRules
-from exvivo.study.tables import CONCENTRATIONS, CURVES, SHARED_ERROR, VERDICTS, WELLS
+from exvivo.study.model import AssayRules, ElisaReadout
+from exvivo.study.tables import CONCENTRATIONS, CONTROLS, CURVES, LIMITS, SHARED_ERROR, VERDICTS, WELLS
 
 Row = dict[str, object]
 
@@ -25,30 +27,37 @@ class AnalyteTask:
 
     analyte: str
     n_replicates: int
+    anchors: tuple[float, ...]
     rules: AssayRules
     wells: pl.DataFrame
 
     @classmethod
-    def of(cls, analyte: str, n_replicates: int, rules: AssayRules, wells: Sequence[Well]) -> "AnalyteTask":
+    def of(cls, analyte: str, readout: ElisaReadout, rules: AssayRules, wells: Sequence[Well]) -> "AnalyteTask":
         """Task from the analyte's wells."""
         columns = {name: [getattr(well, name) for well in wells] for name in WELL_SCHEMA}
-        return cls(analyte, n_replicates, rules, pl.DataFrame(columns, schema=dict(WELL_SCHEMA)))
+        return cls(analyte, readout.replicates, readout.standards.anchors, rules, pl.DataFrame(columns, schema=dict(WELL_SCHEMA)))
 
     def key(self) -> list[object]:
         """Everything the result depends on."""
-        return [self.analyte, self.n_replicates, self.rules.model_dump(mode="json"), digest_frame(self.wells)]
+        return [self.analyte, self.n_replicates, list(self.anchors), self.rules.model_dump(mode="json"), digest_frame(self.wells)]
 
 
 def calibrate_analyte(task: AnalyteTask) -> Parcel:
-    """Frames wells, curves, verdicts, concentrations and shared_error of one analyte."""
+    """Frames wells, curves, verdicts, limits, controls, concentrations and shared_error of one analyte."""
     fitted = fit_plates([Well(**row) for row in task.wells.iter_rows(named=True)], task.rules)
-    judged = judge_plates(fitted, task.rules, task.n_replicates)
+    judged = judge_plates(fitted, task.rules, task.n_replicates, task.anchors)
+    curves = [_curve_row(task, plate, plate.judged.fitted.curve) for plate in judged if _has_curve(plate)]
+    charts = chart_plates([plate.judged for plate in judged], task.analyte, curves, task.rules)
     concentrations, shared = quantify_specimens([plate.judged for plate in judged])
     return Parcel(
         {
             "wells": WELLS.from_rows(describe_wells(fitted)).frame,
-            "curves": CURVES.from_rows([_curve_row(task, plate, plate.judged.fitted.curve) for plate in judged if _has_curve(plate)]).frame,
-            "verdicts": VERDICTS.from_rows([row for plate in judged for row in plate.rows(task.analyte)]).frame,
+            "curves": CURVES.from_rows(curves).frame,
+            "verdicts": VERDICTS.from_rows(
+                [row for plate in judged for row in plate.rows(task.analyte, charts.of(plate.judged.fitted.plate))]
+            ).frame,
+            "limits": LIMITS.from_rows([row for plate in judged for row in describe_limits(plate, task.analyte, task.n_replicates)]).frame,
+            "controls": CONTROLS.from_rows(charts.rows).frame,
             "concentrations": CONCENTRATIONS.from_rows(concentrations).frame,
             "shared_error": SHARED_ERROR.from_rows(shared).frame,
         }

@@ -139,7 +139,7 @@ def _exp(log_number: float) -> float | None:
 
 def _own_columns(well: Well) -> Row:
     names = ("plate", "well", "role", "specimen", "analyte", "nominal", "dilution", "raw_signal", "background", "signal")
-    row: Row = {name: getattr(well, name) for name in (*names, "unit", "status", "reason", "detail", "origin")}
+    row: Row = {name: getattr(well, name) for name in (*names, "unit", "lot", "status", "reason", "detail", "origin")}
     return row
 
 

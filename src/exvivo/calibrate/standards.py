@@ -65,6 +65,7 @@ class Well:
     state: str | None
     reduced: float | None
     reduced_gap: float | None
+    lot: str | None = None
 
     @property
     def readable(self) -> bool:
@@ -274,6 +275,7 @@ def _read_well(place: tuple[str, str], row: Row | None, readings: Sequence[Row],
         state=None,
         reduced=_real(reduced[0], "signal") if choice.kind is SignalKind.RAW and len(reduced) == 1 else None,
         reduced_gap=None,
+        lot=_text(row, "lot"),
     )
 
 

@@ -201,6 +201,7 @@ def compose_rows(rows: Iterable[Sequence[str]], delimiter: str) -> str:
     return buffer.getvalue()
 
 
+_POINT = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _PLAIN = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?:\.\d{3})+(,)\d*|(?:,\d{3})+(\.)\d*|(?:\.\d{3}){2,}|(?:,\d{3}){2,})")
 _OPEN = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
@@ -212,6 +213,8 @@ def is_number_like(text: str) -> bool:
     >>> is_number_like("3,337"), is_number_like("-1e-4"), is_number_like("OVRFLW")
     (True, True, False)
     """
+    if _POINT.fullmatch(text):
+        return True
     plain = text.translate(_SPACES)
     return bool(_PLAIN.fullmatch(plain) or _GROUPED.fullmatch(plain))
 
@@ -229,6 +232,8 @@ def parse_number(text: str, decimal: str) -> float:
     >>> parse_number("3,337", ","), parse_number("1,234.5", "."), parse_number("1e-3", ".")
     (3.337, 1234.5, 0.001)
     """
+    if decimal == "." and _POINT.fullmatch(text):
+        return float(text)
     plain = text.translate(_SPACES)
     other = "," if decimal == "." else "."
     if _PLAIN.fullmatch(plain) and other not in plain:
@@ -254,6 +259,8 @@ def decimal_evidence(text: str) -> str | None:
     >>> [decimal_evidence(text) for text in ("0,12", "0.12", "3,337", "12", "1.234,5")]
     [',', '.', '?', None, ',']
     """
+    if _POINT.fullmatch(text):
+        return "." if "." in text else None
     plain = text.translate(_SPACES)
     if _GROUPED.fullmatch(plain):
         return _grouped_decimal(plain)
@@ -317,6 +324,15 @@ _STATUS_WORDS = {
     "> max": ReadingStatus.OVERFLOW,
     ">max": ReadingStatus.OVERFLOW,
     "max": ReadingStatus.OVERFLOW,
+    "oor >": ReadingStatus.OVERFLOW,
+    "oor>": ReadingStatus.OVERFLOW,
+    "< min": ReadingStatus.MISSED,
+    "<min": ReadingStatus.MISSED,
+    "oor <": ReadingStatus.MISSED,
+    "oor<": ReadingStatus.MISSED,
+    "#low": ReadingStatus.MISSED,
+    "undrflw": ReadingStatus.MISSED,
+    "underflow": ReadingStatus.MISSED,
     "missed": ReadingStatus.MISSED,
     "error": ReadingStatus.MISSED,
     "nan": ReadingStatus.MISSED,
@@ -335,6 +351,7 @@ _STATUS_WORDS = {
 _STATUS_SHAPES = (
     (re.compile(r"[+]{2,}|[*]{2,}|#{2,}"), ReadingStatus.OVERFLOW),
     (re.compile(r">\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.OVERFLOW),
+    (re.compile(r"<\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MISSED),
     (re.compile(r"[?]{2,}"), ReadingStatus.MISSED),
     (re.compile(r"[*]\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MASKED),
 )

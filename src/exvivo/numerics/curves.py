@@ -83,9 +83,8 @@ class Curve:
 
     def scaled(self, factor: float, df: float) -> "Curve":
         """The curve with the standard deviation of readings, and its own error, multiplied; ``df`` is what the factor rests on."""
-        variance = VarianceFunction(
-            self.variance.sigma0 * factor, self.variance.kappa * factor, df, self.variance.linear * factor**2, self.variance.log_covariance
-        )
+        was = self.variance
+        variance = VarianceFunction(was.sigma0 * factor, was.kappa * factor, df, was.linear * factor**2, was.log_covariance)
         return replace(self, variance=variance, loading=self.loading * factor)
 
 

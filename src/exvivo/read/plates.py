@@ -18,7 +18,7 @@ from exvivo.read.sources import Source
 from exvivo.study.design import PlateRecord
 from exvivo.study.tables import LAYOUT, READINGS, VENDOR, Table, TableKind
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _reading_rows(plate: PlateRecord, task: ExportTask) -> list[tuple[object, ..
 def _layout_rows(plate: PlateRecord, task: ExportTask) -> list[tuple[object, ...]]:
     key = f"{task.stem}:{plate.position}"
     return [
-        (key, w.well, w.role.value, w.name, w.analyte, w.concentration, w.dilution, w.unit, f"{task.name}, {w.origin}")
+        (key, w.well, w.role.value, w.name, w.analyte, w.concentration, w.dilution, w.unit, w.lot, f"{task.name}, {w.origin}")
         for w in plate.layout
     ]
 

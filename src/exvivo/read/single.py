@@ -37,6 +37,7 @@ UNNAMED = "analyte"
 MEASURING_NM = 450
 REFERENCES_NM = (540, 550, 562, 570, 590, 595, 620, 630, 650, 655, 690)
 MIN_POINTS = 4
+MOST_ABSORBED = 10.0
 
 Placed = tuple[str, WellLayout]
 
@@ -224,10 +225,15 @@ def _wells(plates: PlateTables, map_file: Path | None) -> Iterator[Placed]:
 
 
 def _wavelengths(readings: pl.DataFrame) -> tuple[int, int | None]:
-    """Measuring wavelength (450 nm where it was read, else the shortest) and reference, where one was read."""
-    raw = readings.filter(readings["kind"] == SignalKind.RAW.value)["wavelength_nm"].drop_nulls().unique().sort().to_list()
+    """Measuring wavelength (450 nm where it was read, else the shortest) and reference, where one was read.
+
+    Emitted light has no reference: numbers that no absorbance reaches are signals of their own.
+    """
+    held = readings.filter(readings["kind"] == SignalKind.RAW.value)
+    raw = held["wavelength_nm"].drop_nulls().unique().sort().to_list()
     measuring = MEASURING_NM if MEASURING_NM in raw or not raw else int(raw[0])
-    reference = next((nm for nm in REFERENCES_NM if nm in raw and nm != measuring), None)
+    absorbed = not (held["signal"] > MOST_ABSORBED).any()
+    reference = next((nm for nm in REFERENCES_NM if absorbed and nm in raw and nm != measuring), None)
     return measuring, reference
 
 

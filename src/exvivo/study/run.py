@@ -5,7 +5,7 @@ any stage.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from exvivo.study.decisions import Decisions
 from exvivo.study.findings import Finding
 from exvivo.study.protocol import Protocol
-from exvivo.study.tables import Table
+from exvivo.study.tables import CONTROLS, LIMITS, Table
 
 Array = npt.NDArray[np.float64]
 
@@ -74,13 +74,15 @@ class SharedError:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Immunoassay: wells with concentrations, curves, verdicts, one row per specimen and analyte."""
+    """Immunoassay: wells with concentrations, curves, verdicts, one row per specimen and analyte, limits, control charts."""
 
     wells: Table
     curves: Table
     verdicts: Table
     concentrations: Table
     shared_error: SharedError
+    limits: Table = field(default_factory=LIMITS.empty)
+    controls: Table = field(default_factory=CONTROLS.empty)
 
 
 @dataclass(frozen=True, slots=True)
