@@ -251,16 +251,17 @@ def print_intervals(summaries: dict[str, Summary]) -> None:
         print(row(f"  {name}", [f"{value:.3f}" if math.isfinite(value) else "open" for value in s.width]))
 
 
-def print_points(summaries: dict[str, Summary]) -> None:
-    """Share of wells without a concentration, and the error of the others."""
-    print("no concentration, %")
+def print_points(outcomes: Sequence[Outcome], ways: Sequence[str]) -> None:
+    """Share of wells without a concentration, and the error of the others, on the plates that all ways answered."""
+    ways = [name for name in ways if name != ALONE]
+    shared = [outcome for outcome in outcomes if all(name in outcome.answers for name in ways)]
+    summaries = {name: summarise([outcome.answers[name] for outcome in shared]) for name in ways}
+    print(f"no concentration, % ({summaries[ways[0]].plates:,} plates)")
     for name, s in summaries.items():
-        if name != ALONE:
-            print(row(f"  {name}", percent(s.missing)) + (f"   {s.plates:,} plates" if name in PEERS else ""))
+        print(row(f"  {name}", percent(s.missing)))
     print("root mean square error of the others, ln")
     for name, s in summaries.items():
-        if name != ALONE:
-            print(row(f"  {name}", [f"{value:.3f}" for value in s.rmse]))
+        print(row(f"  {name}", [f"{value:.3f}" for value in s.rmse]))
 
 
 def judge_limits(name: str, outcomes: Sequence[Outcome]) -> tuple[bool, str]:
@@ -285,7 +286,7 @@ def report(scenario: Scenario, model: str, outcomes: Sequence[Outcome], ways: Se
     ours = [name for name in (POOLED, ALONE) if name in summaries]
     print(f"\n{scenario.name} (seed {scenario.seed}): {scenario.told}; ours fits {model}; {summaries[ways[0]].plates:,} plates")
     print_intervals(summaries)
-    print_points(summaries)
+    print_points(outcomes, ways)
     verdicts = [judge(name, summaries[name], scenario.judged) for name in ours] + [judge_limits(name, outcomes) for name in ours]
     if scenario.name == "base" and POOLED in summaries:
         width = float(summaries[POOLED].width[LEVELS.index(WIDTH_AT)])
