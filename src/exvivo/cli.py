@@ -291,6 +291,7 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
     weighting: str | None = None,
     subtract_blank: Annotated[bool | None, Parameter(name="--subtract-blank", negative="")] = None,
     vendor_settings: Annotated[bool, Parameter(negative="")] = False,
+    profile: str = "research",
     compare: Annotated[bool, Parameter(negative="")] = False,
     pages: bool = True,
     workers: Workers = 0,
@@ -310,13 +311,15 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
         plate map for all exports, or a folder of maps called as the exports; by default the subfolder maps is looked into, and
         an export that holds its layout needs none
     model
-        curve family; default 4PL
+        auto (the default), 4PL, 5PL or log-log
     weighting
         fitted (the default), none, 1/y or 1/y2
     subtract_blank
         subtract the mean blank before fitting
     vendor_settings
-        blank-subtracted and unweighted, as most readers' software fits
+        fit as the reader's software did, found by comparison with the concentrations that it printed
+    profile
+        rules of acceptance: research (the default) or ich_m10
     compare
         also write comparison.csv against the concentrations that the exports hold
     pages
@@ -325,7 +328,7 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
     from exvivo.pipeline import CalibrationChoice, calibrate_export
 
     given = {"model": model, "weighting": weighting, "subtract_blank": subtract_blank}
-    choice = CalibrationChoice({k: v for k, v in given.items() if v is not None}, vendor_settings, compare, pages)
+    choice = CalibrationChoice({k: v for k, v in given.items() if v is not None}, vendor_settings, compare, pages, profile)
     with _work(workers) as work:
         written = calibrate_export(exports, map_path, out, choice, work)
     return _print_calibrated(written, as_json=as_json)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
+from exvivo.calibrate.vendor import match_vendor
 from exvivo.engine import Progress, Silence, Work
 from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
@@ -28,7 +29,7 @@ from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
 from exvivo.read.gates import read_sample_gates
-from exvivo.read.single import read_exports
+from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
 from exvivo.report.platepage import compose_pages
@@ -61,9 +62,11 @@ from exvivo.store import (
 )
 from exvivo.study.deciding import DECISIONS, Choice, question_choice
 from exvivo.study.decisions import Decision, Decisions
+from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import AssayRules, CurveRules
 from exvivo.study.protocol import PROTOCOL_FILE, Assays, Protocol, load_protocol
 from exvivo.study.run import Calibration, Gating, Inputs, Run
+from exvivo.study.statuses import Severity
 from exvivo.study.tables import EFFECTS, OUTCOMES, Table
 from exvivo.templates import write_template
 
@@ -298,16 +301,19 @@ class CalibrationChoice:
 
     Parameters
     ----------
-    curve : model, weighting and blank; absent ones are exvivo's own, or those of readers' software under ``vendor_settings``
-    vendor_settings : subtract the blank and fit unweighted, as most readers' software does
+    curve : model, weighting and blank; absent ones are exvivo's own, or those of the reader's software under ``vendor_settings``
+    vendor_settings : fit as the reader's software did, found by comparison with the concentrations that it printed; without any,
+        four parameters, unweighted, blank subtracted
     compare : also write comparison.csv against the concentrations that the exports themselves hold
     pages : draw a page for each plate, and an index of them
+    profile : rules of acceptance, ``research`` or ``ich_m10``
     """
 
     curve: Mapping[str, object] = field(default_factory=dict)
     vendor_settings: bool = False
     compare: bool = False
     pages: bool = True
+    profile: str = "research"
 
     def rules(self) -> AssayRules:
         """Rules of assays.
@@ -316,11 +322,10 @@ class CalibrationChoice:
         ------
         DesignError : a model or a weighting that is not known
         """
-        vendors = {"weighting": "none", "subtract_blank": True} if self.vendor_settings else {}
         try:
-            return AssayRules(curve=CurveRules.model_validate({**vendors, **self.curve}))
+            return AssayRules.model_validate({"profile": self.profile, "curve": dict(self.curve)})
         except ValidationError as error:
-            faults = [fault(f"--{part['loc'][0]}", f"'{part['input']}' is not known. {part['msg']}") for part in error.errors()]
+            faults = [fault(f"--{part['loc'][-1]}", f"'{part['input']}' is not known. {part['msg']}") for part in error.errors()]
             raise DesignError(faults) from error
 
 
@@ -352,9 +357,12 @@ def calibrate_export(
     if not batch.asked:
         raise InputError(batch.faults)
     read = read_exports(batch.asked, work)
+    told: list[Finding] = []
+    if choice.vendor_settings:
+        rules, told = _match_vendor(read, choice, work)
     calibration = calibrate_plates(read.inputs, Assays(rules, read.readouts), Decisions(), work)
     seen = inspect_plates(calibration, OUTCOMES.empty(), read.readouts)
-    findings = tabulate_findings([*batch.found, *read.inputs.found, *seen])
+    findings = tabulate_findings([*batch.found, *read.inputs.found, *seen, *told])
     comparison = compare_with_vendor(read.inputs.vendor, calibration.wells, calibration.curves)
     frames = [
         read.inputs.readings,
@@ -375,6 +383,19 @@ def calibrate_export(
     if choice.pages:
         files |= compose_pages(bench, work)
     return Calibrated(write_files(out, files), findings, faults, summarise_plates(bench))
+
+
+def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple[AssayRules, list[Finding]]:
+    """Rules of the reader's software, and how they were found."""
+    rules = choice.rules()
+
+    def calibrate(curve: CurveRules) -> Calibration:
+        return calibrate_plates(read.inputs, Assays(rules.model_copy(update={"curve": curve}), read.readouts), Decisions(), work)
+
+    found = match_vendor(read.inputs.vendor, read.software, choice.curve, calibrate)
+    suggestion = "Nothing to do; --model, --weighting and --subtract-blank set them"
+    told = Finding(FindingCode.VENDOR_SETTINGS, Severity.NOTE, "curves", found.tell(), suggestion)
+    return rules.model_copy(update={"curve": found.rules}), [told]
 
 
 def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None) -> Written:

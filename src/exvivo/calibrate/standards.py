@@ -20,11 +20,11 @@ import numpy as np
 import polars as pl
 
 from exvivo.numerics.curves import Curve, Weighting
-from exvivo.numerics.least_squares import Standards
-from exvivo.numerics.pooling import Model, PooledFit, fit_pooled
+from exvivo.numerics.least_squares import Branch, Standards
+from exvivo.numerics.pooling import BRANCHES, Model, PooledFit, fit_pooled
 from exvivo.study.decisions import Decision, Decisions, TargetKind
 from exvivo.study.design import SignalKind, WellRole, well_position
-from exvivo.study.model import AssayRules, ElisaReadout
+from exvivo.study.model import AssayRules, CurveRules, ElisaReadout
 from exvivo.study.protocol import Assays, plain
 from exvivo.study.run import Inputs
 from exvivo.study.statuses import Reason, WellStatus
@@ -140,12 +140,16 @@ def fit_plates(wells: Sequence[Well], rules: AssayRules) -> tuple[FittedPlate, .
     fittable = [plate for plate in plates if _is_fittable(plate, FEWEST_LEVELS[model])]
     if not fittable:
         return tuple(plates)
-    fit: PooledFit = fit_pooled([plate.standards for plate in fittable], weighting, model)
+    fit: PooledFit = fit_pooled([plate.standards for plate in fittable], weighting, model, _branches(rules.curve))
     fitted = {
         plate.plate: replace(plate, curve=curve, keeps_own_variance=not pooled)
         for plate, curve, pooled in zip(fittable, fit.curves, fit.pooled, strict=True)
     }
     return tuple(fitted.get(plate.plate, plate) for plate in plates)
+
+
+def _branches(curve: CurveRules) -> tuple[Branch, ...]:
+    return BRANCHES if curve.branch == "both" else (Branch(curve.branch),)
 
 
 def is_fitted(well: Well, rules: AssayRules) -> bool:

@@ -124,9 +124,10 @@ class Asymmetry:
 class Plates:
     """Standards of all plates, padded to the longest plate.
 
-    ``x``, ``y``, ``count``: (n_plates, n_wells); ``count`` is the number of readings that ``y`` is the mean of, 0 = padding. ``low``, ``high``: (n_plates, n_parameters), the box of the internal parameters.
-    ``side``: (n_plates,), code of each row's branch. ``held``, ``free``: known values and which parameters are estimated.
-    ``penalty``, ``centre``: (n_plates,), precision and mean of what is known of log g; precision 0 = nothing.
+    ``x``, ``y``, ``count``: (n_plates, n_wells); ``count`` is the number of readings that ``y`` is the mean of, 0 = padding.
+    ``low``, ``high``: (n_plates, n_parameters), the box of the internal parameters. ``side``: (n_plates,), code of each row's branch.
+    ``held``, ``free``: known values and which parameters are estimated. ``penalty``, ``centre``: (n_plates,), precision and mean of
+    what is known of log g; precision 0 = nothing.
     """
 
     x: Array

@@ -116,13 +116,16 @@ def inverse(signal: npt.ArrayLike, parameters: npt.ArrayLike) -> Array:
 def reach(parameters: npt.ArrayLike) -> tuple[Array, Array]:
     """Log concentrations between which the curve runs from one asymptote to the other in double precision."""
     array = np.asarray(parameters, dtype=np.float64)
-    below, above = (np.full(array.shape[:-1], _REACH) for _ in range(2))
-    if array.shape[-1] > N_LOGISTIC:  # a small g stretches the approach to the far asymptote
-        stretched = _REACH * np.exp(np.maximum(-array[..., 4], 0.0))
-        side = array[..., 5]
-        below, above = np.where(side == D_SIDE, stretched, below), np.where(side == A_SIDE, stretched, above)
     b, log_c = array[..., 1], array[..., 2]
-    return np.asarray(log_c - below / b), np.asarray(log_c + above / b)
+    near, far = np.full(b.shape, -_REACH), np.full(b.shape, _REACH)
+    mirrored = np.zeros(b.shape, dtype=np.bool_)
+    if array.shape[-1] > N_LOGISTIC:  # where g softplus(z) is e**-36 and where it is 36
+        bent = array[..., 5] != POWER_LAW
+        near = np.where(bent, -_REACH - array[..., 4], near)
+        far = np.where(bent, log_expm1(_REACH * np.exp(-array[..., 4])), far)
+        mirrored = array[..., 5] == D_SIDE
+    low, high = np.where(mirrored, -far, near), np.where(mirrored, -near, far)
+    return np.asarray(log_c + low / b), np.asarray(log_c + high / b)
 
 
 _REACH = 36.0  # beyond |z| = 36 a logistic equals its asymptote in double precision

@@ -66,7 +66,15 @@ class Squeezed:
     prior_df: float
 
 
-def fit_pooled(standards: Sequence[Standards], weighting: Weighting = Weighting.FITTED, model: Model = Model.FOUR) -> PooledFit:
+BRANCHES = (Branch.A, Branch.D)
+
+
+def fit_pooled(
+    standards: Sequence[Standards],
+    weighting: Weighting = Weighting.FITTED,
+    model: Model = Model.FOUR,
+    branches: tuple[Branch, ...] = BRANCHES,
+) -> PooledFit:
     """Curves of all plates of one analyte with the variance function pooled over them.
 
     Under weighting ``fitted`` curves and variance are estimated in turn until both stand
@@ -87,11 +95,11 @@ def fit_pooled(standards: Sequence[Standards], weighting: Weighting = Weighting.
     if not standards:
         raise ValueError("a pooled fit needs at least one plate")
     if model is not Model.AUTO:
-        return _fit_family(standards, weighting, Family(model.value))
-    four = _fit_family(standards, weighting, Family.FOUR)
+        return _fit_family(standards, weighting, Family(model.value), branches)
+    four = _fit_family(standards, weighting, Family.FOUR, branches)
     if min(plate.signal.size for plate in standards) <= 5 or min(np.unique(plate.log_conc).size for plate in standards) <= 5:
         return four
-    five = _fit_family(standards, weighting, Family.FIVE)
+    five = _fit_family(standards, weighting, Family.FIVE, branches)
     return five if _criterion(standards, five, weighting) < _criterion(standards, four, weighting) else four
 
 
@@ -155,14 +163,14 @@ class _Fitted:
     asymmetry: Asymmetry | None
 
 
-def _fit_family(standards: Sequence[Standards], weighting: Weighting, family: Family) -> PooledFit:
+def _fit_family(standards: Sequence[Standards], weighting: Weighting, family: Family, branches: tuple[Branch, ...]) -> PooledFit:
     if weighting is not Weighting.FITTED:
-        curves = fit_curves(standards, weighting, shape=Shape(family))
+        curves = fit_curves(standards, weighting, shape=Shape(family, branches=branches))
         return PooledFit(curves, estimate_variance(standards, curves), (True,) * len(curves))
     if family is not Family.FIVE:
         return _fit_shape(standards, Shape(family))
     # the branch belongs to the kit: one for all plates, so that their asymmetries can be compared
-    fits = [_fit_shape(standards, Shape(family, branches=(branch,))) for branch in Branch]
+    fits = [_fit_shape(standards, Shape(family, branches=(branch,))) for branch in branches]
     return min(fits, key=lambda fit: _deviance(standards, fit))
 
 

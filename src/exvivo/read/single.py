@@ -45,11 +45,12 @@ Placed = tuple[str, WellLayout]
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """Inputs of all exports that could be read, the readouts that their layouts name, and why the others could not."""
+    """Exports that could be read, the readouts that their layouts name, why the others could not, names of the software's curves."""
 
     inputs: Inputs
     readouts: dict[str, ElisaReadout]
     faults: tuple[str, ...]
+    software: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def read_exports(asked: Sequence[Asked], work: Work) -> Exports:
         found=(*(finding for one in singles for finding in one.found), *found),
         blinded=False,
     )
-    return Exports(inputs, readouts, tuple(faults))
+    software = tuple(plate.vendor_curve for one in singles for plate in one.tables.plates if plate.vendor_curve)
+    return Exports(inputs, readouts, tuple(faults), software)
 
 
 def _refuse_names(asked: Sequence[Asked]) -> tuple[list[str], list[Asked]]:

@@ -33,6 +33,7 @@ class FindingCode(StrEnum):
     CONTROL_DRIFT = "control-drift"
     LOT_SHIFT = "lot-shift"
     UNIT_MISMATCH = "unit-mismatch"
+    VENDOR_SETTINGS = "vendor-settings"
     COMPENSATION_MISSING = "compensation-missing"
     CHANNEL_MISSING = "channel-missing"
     VOLTAGE_DIFFERS = "voltage-differs"

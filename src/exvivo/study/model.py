@@ -195,6 +195,9 @@ class CurveRules(Block):
     model: Literal["auto", "4PL", "5PL", "log-log"] = Field(
         "auto", description="curve family; auto: four or five parameters, by AICc over all plates of an analyte"
     )
+    branch: Literal["both", "a-side", "d-side"] = Field(
+        "both", description="five parameters: which of the two forms is tried; both: the better one is kept"
+    )
     weighting: Literal["fitted", "none", "1/y", "1/y2"] = Field("fitted", description="variance function, or a vendor's weights")
     subtract_blank: bool = Field(False, description="subtract the mean blank before fitting, as some readers' software does")
 

@@ -5,7 +5,7 @@ import pytest
 
 from exvivo.numerics.curves import Weighting, fit_curves
 from exvivo.numerics.least_squares import Branch, Family, Fixed, Shape, Standards
-from exvivo.numerics.logistic import A_SIDE, D_SIDE, POWER_LAW, inverse, jacobian, slope, value
+from exvivo.numerics.logistic import A_SIDE, D_SIDE, POWER_LAW, inverse, jacobian, reach, slope, value
 from exvivo.numerics.pooling import Model, estimate_variance, fit_pooled
 from exvivo.numerics.variance import Array, VarianceFunction
 
@@ -236,3 +236,14 @@ def test_a_plate_without_solution_does_not_touch_its_neighbours() -> None:
     flat = Standards(LEVELS, np.full(LEVELS.size, 0.08))
     alone, beside = fit_curves([make_plate(4)], Weighting.NONE)[0], fit_curves([flat, make_plate(4), flat], Weighting.NONE)[1]
     np.testing.assert_allclose(alone.parameters, beside.parameters, rtol=1e-12)
+
+
+@pytest.mark.parametrize("log_g", [-6.0, -1.0, 0.0, 1.0, 6.0])
+@pytest.mark.parametrize("side", [A_SIDE, D_SIDE])
+def test_the_reach_spans_the_curve_and_no_more(log_g: float, side: float) -> None:
+    parameters = np.array([0.1, 1.3, 2.0, 3.0, log_g, side])
+    low, high = (float(end) for end in reach(parameters))
+    np.testing.assert_allclose(value([low, high], parameters), [0.1, 3.0], rtol=1e-14)
+    assert np.all(slope([low, high], parameters) > 0)
+    middle = value(np.linspace(low, high, 4001), parameters)
+    assert np.any((middle > 0.5) & (middle < 2.5))
