@@ -36,9 +36,9 @@ from exvivo.study.statuses import SpecimenStatus
 Row = Mapping[str, Any]
 
 ROW_HEIGHT = 14
-INTERVALS_WIDTH, NAME_WIDTH, TEXT_WIDTH = 270, 86, 150
+INTERVALS_WIDTH, NAME_WIDTH, TEXT_WIDTH = 260, 96, 150
 COLUMN_ROWS = 24
-NAME_LENGTH = 15
+NAME_LENGTH = 18
 WIDEST_FOLD = 20.0
 """Intervals are cut this factor beyond all estimates, and end in an arrow head."""
 
