@@ -64,6 +64,6 @@ def write_files(  # noqa: PLR0913  one option for each thing in which plates dif
     return export
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_plate() -> WritePlate:
     return write_files

@@ -52,10 +52,11 @@ def view_of(folder: Path) -> PlateView:
     return view
 
 
-@pytest.fixture
-def view(tmp_path: Path, write_plate: Callable[..., Path]) -> PlateView:
-    write_plate(tmp_path, "plate", odd=ODD)
-    return view_of(tmp_path)
+@pytest.fixture(scope="module")
+def view(tmp_path_factory: pytest.TempPathFactory, write_plate: Callable[..., Path]) -> PlateView:
+    folder = tmp_path_factory.mktemp("plates")
+    write_plate(folder, "plate", odd=ODD)
+    return view_of(folder)
 
 
 @pytest.fixture
