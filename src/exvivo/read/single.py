@@ -20,7 +20,7 @@ from exvivo.engine import Parcel, Work, digest_file
 from exvivo.errors import InputError, fault
 from exvivo.formats import maps
 from exvivo.read.batch import Asked, Batch
-from exvivo.read.joining import join_readouts
+from exvivo.read.joining import Part, join_readouts
 from exvivo.read.platemaps import read_layout
 from exvivo.read.plates import ExportTask, PlateTables, gather_plates, parse_exports
 from exvivo.read.sources import Source, describe_source
@@ -60,6 +60,12 @@ class _Single:
     readouts: dict[str, ElisaReadout]
     found: tuple[Finding, ...]
 
+    def part(self) -> Part:
+        """What it says, to be joined with others."""
+        readings = self.tables.readings.frame
+        wavelengths = readings.filter(readings["kind"] == SignalKind.RAW.value)["wavelength_nm"].n_unique()
+        return Part(self.asked.export.name, self.readouts, self.layout, wavelengths)
+
 
 def read_exports(batch: Batch, work: Work) -> Exports:
     """Inputs of exports and their maps; a map is not needed by an export that holds its layout.
@@ -81,7 +87,7 @@ def read_exports(batch: Batch, work: Work) -> Exports:
             faults += error.messages
     if not singles:
         raise InputError(faults)
-    readouts, layouts, found = join_readouts([(one.asked.export.name, one.readouts, one.layout) for one in singles])
+    readouts, layouts, found = join_readouts([one.part() for one in singles])
     inputs = Inputs(
         folder=singles[0].asked.export.parent,
         files=_list_files(one.asked for one in singles),

@@ -79,3 +79,31 @@ def test_the_usual_number_of_wells_counts_not_the_largest(tmp_path: Path, write_
     path.write_text(text, encoding="utf-8")
     (readout,) = read(tmp_path).readouts.values()
     assert readout.replicates == 2
+
+
+def gen_two_wavelengths(folder: Path, name: str, wavelengths: tuple[int, int]) -> None:
+    """The plate again as a workbook of two grids, one for each wavelength; the second reads 0.1 everywhere."""
+    lines = (folder / f"{name}.csv").read_text(encoding="utf-8").splitlines()[1:]
+    flat = [line if k == 0 else line[0] + ",0.100" * 12 for k, line in enumerate(lines)]
+    blocks = [f"Plate: {name}", f"Wavelength: {wavelengths[0]} nm", *lines, "", f"Wavelength: {wavelengths[1]} nm", *flat]
+    (folder / f"{name}.csv").write_text("\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def test_plates_with_another_reference_wavelength_are_reduced_as_they_would_be_alone(tmp_path: Path, write_plate: WritePlate) -> None:
+    alone: dict[str, float] = {}
+    for name, pair in (("a", None), ("b", (450, 570)), ("c", (450, 620))):
+        write_plate(tmp_path / name, name)
+        if pair:
+            gen_two_wavelengths(tmp_path / name, name, pair)
+        curves = calibrate(read(tmp_path / name)).wells.frame
+        alone[name] = float(curves.filter(pl.col("well") == "A1")["signal"][0])
+        for part in ("", "maps/"):
+            (tmp_path / "all" / part).mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / part / f"{name}.csv").rename(tmp_path / "all" / part / f"{name}.csv")
+    exports = read(tmp_path / "all")
+    wells = calibrate(exports).wells.frame.filter(pl.col("well") == "A1")
+    assert {plate[0]: signal for plate, signal in wells.select("plate", "signal").iter_rows()} == pytest.approx(alone)
+    assert alone["b"] == pytest.approx(alone["a"] - 0.1)
+    assert list(exports.readouts) == ["CXCL10", "CXCL10 at 450 minus 620 nm"]
+    (found,) = exports.inputs.found
+    assert (found.code, found.place) == (FindingCode.FILE_ODD, "c.csv CXCL10")
