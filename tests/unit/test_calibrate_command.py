@@ -32,8 +32,21 @@ def test_a_folder_gives_one_set_of_tables_a_page_for_each_plate_and_one_of_all(f
     )
     assert pl.read_csv(out / "concentrations.csv").height == 48
     index = (out / "index.html").read_text(encoding="utf-8")
-    assert index.count('class="glance') == 2 + index.count('class="glances')
+    assert index.count('<a class="glance') == 2
     assert 'href="plates/monday_1.html"' in index
+    assert "Refused" not in index
+
+
+def test_a_refused_plate_is_named_first_and_its_page_says_which_rules_it_missed(tmp_path: Path, write_plate: WritePlate) -> None:
+    wild = {f"{row}{column}": value for row, value in zip("BDF", ("0.400", "2.500", "1.900"), strict=True) for column in (1, 2)}
+    write_plate(tmp_path / "plates", "bad", odd=wild)
+    write_plate(tmp_path / "plates", "good", seed=2)
+    assert call(tmp_path / "plates", "--out", tmp_path / "out") in {0, 1}
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert index.index("Refused:") < index.index('<a href="plates/bad_1.html">bad:1 CXCL10</a>') < index.index('class="glances"')
+    page = (tmp_path / "out" / "plates" / "bad_1.html").read_text(encoding="utf-8")
+    assert '<li class="bad">refused</li>' in page
+    assert "share of standards recovered" in page.split("</ul>")[0]
 
 
 def test_a_bad_file_does_not_lose_the_others(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
