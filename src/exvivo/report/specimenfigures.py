@@ -206,13 +206,18 @@ def _comparable(row: Row) -> bool:
 
 
 def draw_comparison(view: PlateView, words: Wording) -> Spec | None:
-    """Ratio of our concentrations to those that the export holds, against the latter; None when it holds none."""
-    agreement = measure_agreement(view.comparison)
+    """Ratio of our concentrations to those that the export holds, against the latter; None when it holds none.
+
+    Blanks and zero standards are left out: a ratio of two numbers near zero says nothing.
+    """
+    zero = {row["well"] for row in view.own if row["role"] != WellRole.SPECIMEN and row["nominal"] == 0}
+    compared = [row for row in view.comparison if row["well"] not in zero]
+    agreement = measure_agreement(compared)
     if agreement.mean is None or agreement.low is None or agreement.high is None:
         return None
     roles = {row["well"]: row["role"] for row in view.own}
     points = []
-    for row in view.comparison:
+    for row in compared:
         if _comparable(row):
             colour, shape = ROLES[roles[row["well"]] or WellRole.SPECIMEN]
             points.append({"x": row["vendor"], "ratio": row["ours"] / row["vendor"], "colour": colour, "shape": shape})
