@@ -353,7 +353,16 @@ def calibrate_export(
     seen = inspect_plates(calibration, OUTCOMES.empty(), read.readouts)
     findings = tabulate_findings([*read.inputs.found, *seen])
     comparison = compare_with_vendor(read.inputs.vendor, calibration.wells, calibration.curves)
-    frames = [read.inputs.readings, calibration.wells, calibration.curves, calibration.verdicts, calibration.concentrations, findings]
+    frames = [
+        read.inputs.readings,
+        calibration.wells,
+        calibration.curves,
+        calibration.verdicts,
+        calibration.limits,
+        calibration.controls,
+        calibration.concentrations,
+        findings,
+    ]
     files = {f"{table.kind.name}.csv": compose_csv(table.frame) for table in frames}
     files["curves.json"] = compose_curves(calibration.curves)
     if choice.compare:

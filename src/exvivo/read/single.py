@@ -21,6 +21,7 @@ from exvivo.errors import InputError, fault
 from exvivo.formats import maps
 from exvivo.read.batch import Asked, Batch
 from exvivo.read.joining import Part, join_readouts
+from exvivo.read.linking import similar_specimens
 from exvivo.read.platemaps import read_layout
 from exvivo.read.plates import ExportTask, PlateTables, gather_plates, parse_exports
 from exvivo.read.sources import Source, describe_source
@@ -37,6 +38,7 @@ UNNAMED = "analyte"
 MEASURING_NM = 450
 REFERENCES_NM = (540, 550, 562, 570, 590, 595, 620, 630, 650, 655, 690)
 MIN_POINTS = 4
+MOST_ABSORBED = 10.0
 
 Placed = tuple[str, WellLayout]
 
@@ -152,7 +154,7 @@ def _read_single(asked: Asked, parcel: Parcel) -> _Single:
     if not layout.height:
         expected = "a plate map, or a layout inside the export"
         raise InputError(fault(asked.export.name, "nothing says what its wells hold", expected, "Give --map FILE"))
-    return _Single(asked, tables, layout, readouts, found)
+    return _Single(asked, tables, layout, readouts, (*found, *similar_specimens(layout)))
 
 
 def _misplaced_map(export: Path) -> str:
@@ -223,20 +225,27 @@ def _canonical(unit: str) -> str:
 
 def _wells(plates: PlateTables, map_file: Path | None) -> Iterator[Placed]:
     """Wells with the plate that map or export names."""
+    beads = any(plate.of_beads for plate in plates.plates)
     if map_file is not None:
         for plate in maps.parse(map_file.read_bytes(), map_file.name).plates:
-            yield from ((plate.plate, well) for well in plate.wells)
-        return
+            yield from ((plate.plate, well) for well in plate.wells if well.analyte or not beads)
+        if not beads:
+            return
     for row in plates.embedded.frame.iter_rows(named=True):
         names = (row["well"], WellRole(row["role"]), row["specimen"], row["concentration"], row["dilution"], row["unit"], row["origin"])
         yield row["plate"], WellLayout(*names, analyte=row["analyte"])
 
 
 def _wavelengths(readings: pl.DataFrame) -> tuple[int, int | None]:
-    """Measuring wavelength (450 nm where it was read, else the shortest) and reference, where one was read."""
-    raw = readings.filter(readings["kind"] == SignalKind.RAW.value)["wavelength_nm"].drop_nulls().unique().sort().to_list()
+    """Measuring wavelength (450 nm where it was read, else the shortest) and reference, where one was read.
+
+    Emitted light has no reference: numbers that no absorbance reaches are signals of their own.
+    """
+    held = readings.filter(readings["kind"] == SignalKind.RAW.value)
+    raw = held["wavelength_nm"].drop_nulls().unique().sort().to_list()
     measuring = MEASURING_NM if MEASURING_NM in raw or not raw else int(raw[0])
-    reference = next((nm for nm in REFERENCES_NM if nm in raw and nm != measuring), None)
+    absorbed = not (held["signal"] > MOST_ABSORBED).any()
+    reference = next((nm for nm in REFERENCES_NM if absorbed and nm in raw and nm != measuring), None)
     return measuring, reference
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from exvivo.numerics.curves import Curve
 from exvivo.report.rebuilding import rebuild_curve
-from exvivo.report.sections import in_order
+from exvivo.study.design import in_order
 from exvivo.study.model import AssayRules, ElisaReadout
 from exvivo.study.run import Calibration
 from exvivo.study.statuses import SpecimenStatus

@@ -9,10 +9,10 @@ from exvivo.numerics.curves import Weighting
 from exvivo.report.bench import PlateView, count_statuses
 from exvivo.report.numbers import print_df, print_nominal, print_number
 from exvivo.report.plategrids import is_left_out, well_state
-from exvivo.report.sections import Grid, GridRow, heads, in_order, print_range
+from exvivo.report.sections import Grid, GridRow, heads, print_range
 from exvivo.report.specimenfigures import tell_concentration
 from exvivo.report.wording import Wording
-from exvivo.study.design import WellRole, well_position
+from exvivo.study.design import WellRole, in_order, well_position
 from exvivo.study.statuses import SpecimenStatus, WellStatus
 from exvivo.study.tables import Table
 

@@ -14,16 +14,14 @@ from scipy.special import stdtrit
 
 from exvivo.numerics.curves import Curve, Weighting
 from exvivo.numerics.inverse import profile_precision
-from exvivo.numerics.logistic import jacobian, value
+from exvivo.numerics.least_squares import SIDES, Branch, Family
+from exvivo.numerics.logistic import POWER_LAW, jacobian, value
 from exvivo.numerics.variance import VarianceFunction
 
 Array = npt.NDArray[np.float64]
 Row = Mapping[str, object]
 
-PARAMETERS = ("a", "b", "c", "d", "g")
-"""Order of the parameters in their covariance, which holds the first four or all five; ``c`` counts there as ln c."""
-
-LEVEL = 0.95
+LEVEL, MOST_DF = 0.95, 1e9
 
 
 def rebuild_curve(row: Row) -> Curve:
@@ -31,16 +29,19 @@ def rebuild_curve(row: Row) -> Curve:
 
     Parameters and covariance come back as they were fitted. The weighted residual sum of squares is not stored and is NaN.
     """
-    stored = json.loads(str(row["parameters"]))
     covariance = np.asarray(json.loads(str(row["covariance"])), dtype=np.float64) if row["covariance"] else np.zeros((4, 4))
-    names = PARAMETERS[: len(covariance)]
     notes = str(row["note"] or "").split(",")
     df = _real(row["df"])
     return Curve(
-        parameters=np.array([math.log(stored[name]) if name == "c" else float(stored[name]) for name in names]),
+        family=Family(str(row["model"])),
+        parameters=_parameters(row),
         loading=_root(covariance),
         variance=VarianceFunction(
-            _real(row["sigma0"]), _real(row["kappa"]), _real(row.get("variance_df"), df or math.inf), _real(row.get("linear"))
+            sigma0=_real(row["sigma0"]),
+            kappa=_real(row["kappa"]),
+            df=_real(row.get("variance_df"), df or math.inf),
+            linear=_real(row.get("linear")),
+            log_covariance=_three(row.get("variance_error")),
         ),
         weighting=Weighting(str(row["weighting"])),
         df=int(df),
@@ -51,8 +52,23 @@ def rebuild_curve(row: Row) -> Curve:
     )
 
 
+def _parameters(row: Row) -> Array:
+    """Parameters as ``logistic`` takes them."""
+    stored, family = json.loads(str(row["parameters"])), Family(str(row["model"]))
+    first = [float(stored["a"]), float(stored["b"]), math.log(stored["c"]), float(stored["d"] or 0.0)]
+    if family is Family.FOUR:
+        return np.array(first)
+    side = POWER_LAW if family is Family.POWER_LAW else SIDES[Branch(str(row["branch"]))]
+    return np.array([*first, math.log(stored["g"] or 1.0), side])
+
+
 def _real(cell: object, absent: float = 0.0) -> float:
     return float(cell) if isinstance(cell, int | float) else absent
+
+
+def _three(cell: object) -> tuple[float, float, float]:
+    first, second, third = json.loads(str(cell)) if cell else (0.0, 0.0, 0.0)
+    return float(first), float(second), float(third)
 
 
 def _root(covariance: Array) -> Array:
@@ -74,7 +90,7 @@ def lay_bands(curve: Curve, log_conc: npt.ArrayLike) -> Bands:
     """Curve and pointwise bands at natural log concentrations, with the quantile that the intervals of concentrations use."""
     x = np.asarray(log_conc, dtype=np.float64)
     signal = value(x, curve.parameters)
-    quantile = float(stdtrit(curve.variance.df, 0.5 + LEVEL / 2)) if math.isfinite(curve.variance.df) else 1.959964
+    quantile = stdtrit(np.minimum(curve.variance.df_at(signal), MOST_DF), 0.5 + LEVEL / 2)
     shared = np.sum((jacobian(x, curve.parameters) @ curve.loading) ** 2, axis=-1)
     return Bands(signal, quantile * np.sqrt(shared), quantile * np.sqrt(shared + curve.variance.at(signal)))
 

@@ -10,7 +10,6 @@ import numpy as np
 from exvivo.report.axes import log_domain, log_ticks
 from exvivo.report.bench import PlateView
 from exvivo.report.numbers import print_number, shorten_names
-from exvivo.report.sections import in_order
 from exvivo.report.theme import (
     BLUE,
     GREEN,
@@ -30,7 +29,7 @@ from exvivo.report.theme import (
     titled,
 )
 from exvivo.report.wording import Wording
-from exvivo.study.design import WellRole
+from exvivo.study.design import WellRole, in_order
 from exvivo.study.statuses import SpecimenStatus
 
 Row = Mapping[str, Any]

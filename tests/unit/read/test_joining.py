@@ -33,7 +33,8 @@ def test_plates_of_one_analyte_share_their_variance_and_others_do_not(tmp_path: 
     scatter = dict(curves.select("plate", "sigma0").iter_rows())
     assert scatter["a:1"] == scatter["b:1"]
     assert scatter["a:1"] != scatter["c:1"]
-    assert dict(curves.select("plate", "variance_df").iter_rows()) == {"a:1": 24.0, "b:1": 24.0, "c:1": 12.0}
+    df = dict(curves.select("plate", "variance_df").iter_rows())
+    assert df["a:1"] == df["b:1"] > df["c:1"]
 
 
 def test_spellings_of_one_analyte_are_joined_and_told(tmp_path: Path, write_plate: WritePlate) -> None:

@@ -1,69 +1,68 @@
-"""A curve read back from its table is the curve that was fitted."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""Curves come back from their row in CURVES as they were fitted."""
 
 import numpy as np
 import pytest
 
-from exvivo.calibrate import calibrate_plates
-from exvivo.engine import Work
-from exvivo.numerics.inverse import Readings, estimate_concentrations
-from exvivo.read.batch import find_exports
-from exvivo.read.single import read_exports
-from exvivo.report.rebuilding import lay_bands, profile_cv, rebuild_curve, standardise
-from exvivo.study.decisions import Decisions
-from exvivo.study.model import AssayRules, CurveRules
-from exvivo.study.protocol import Assays
-from exvivo.study.run import Calibration
+from exvivo.calibrate.analyte import AnalyteTask, calibrate_analyte
+from exvivo.calibrate.standards import Well
+from exvivo.numerics.curves import Weighting, fit_curves
+from exvivo.numerics.least_squares import Family, Shape, Standards
+from exvivo.numerics.logistic import D_SIDE, value
+from exvivo.report.rebuilding import lay_bands, rebuild_curve
+from exvivo.study.model import AssayRules, CurveRules, ElisaReadout
+from exvivo.study.model import Standards as Series
 
-WEIGHTINGS = ("fitted", "none", "1/y", "1/y2")
-
-
-def calibrate(folder: Path, weighting: str) -> Calibration:
-    exports = read_exports(find_exports([folder], None), Work())
-    rules = AssayRules(curve=CurveRules.model_validate({"weighting": weighting}))
-    return calibrate_plates(exports.inputs, Assays(rules, exports.readouts), Decisions(), Work())
+LEVELS = np.array([0.0, *(1000 * 0.5 ** np.arange(8))]).repeat(2)
+READOUT = ElisaReadout(kind="elisa", label="X", unit="pg/mL", standards=Series(top=1000, points=8, factor=2), replicates=1)
+BENT = np.array([0.07, 1.3, 5.2, 3.1, np.log(0.4), D_SIDE])
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_intervals_of_wells_come_back_from_the_table_alone(tmp_path: Path, write_plate: Callable[..., Path], weighting: str) -> None:
-    write_plate(tmp_path, "a")
-    write_plate(tmp_path, "b", seed=2)
-    calibration = calibrate(tmp_path, weighting)
-    rows = [row for row in calibration.curves.rows() if row["plate"] == "b:1"]
-    curve = rebuild_curve(rows[0])
-    wells = [row for row in calibration.wells.rows() if row["plate"] == "b:1" and row["role"] == "specimen" and row["concentration"]]
-    signals = np.array([[float(str(row["signal"]))] for row in wells])
-    shape = signals.shape
-    folds = np.full(shape, np.log(20.0))
-    readings = Readings(np.zeros(shape[0], dtype=np.intp), signals, folds, np.zeros(shape, dtype=np.bool_), np.ones(shape, dtype=np.bool_))
-    found = estimate_concentrations([curve], readings)
-    assert np.exp(found.log_conc).tolist() == pytest.approx([row["concentration"] for row in wells], rel=1e-9)
-    for name, ends in (("ci_low", found.ci_low), ("ci_high", found.ci_high)):
-        known = [k for k, row in enumerate(wells) if row[name] is not None]
-        assert len(known) > 20
-        assert np.exp(ends[known]).tolist() == pytest.approx([wells[k][name] for k in known], rel=1e-6)
+def log(concentration: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(concentration))
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_the_precision_profile_crosses_its_limit_where_the_table_says(
-    tmp_path: Path, write_plate: Callable[..., Path], weighting: str
-) -> None:
-    write_plate(tmp_path, "a", cv=0.09)
-    calibration = calibrate(tmp_path, weighting)
-    (row,) = calibration.curves.rows()
-    inside = [float(str(row[name])) for name in ("lloq", "uloq") if row[name] not in {15.625, 1000.0}]
-    assert inside, "at least one limit lies between the standards"
-    assert profile_cv(rebuild_curve(row), np.log(inside), 2).tolist() == pytest.approx([20.0] * len(inside), rel=0.01)
+def read(parameters: np.ndarray) -> np.ndarray:
+    return value(log(LEVELS), parameters) * (1 + 0.03 * np.random.default_rng(5).standard_normal(LEVELS.size))
 
 
-def test_the_band_of_one_reading_holds_the_band_of_the_mean(tmp_path: Path, write_plate: Callable[..., Path]) -> None:
-    write_plate(tmp_path, "a")
-    (row,) = calibrate(tmp_path, "fitted").curves.rows()
-    curve = rebuild_curve(row)
-    bands = lay_bands(curve, np.log([20.0, 200.0, 900.0]))
-    assert (bands.prediction > bands.mean).all()
-    assert (bands.mean > 0).all()
-    sd = np.sqrt(float(curve.variance.at(bands.signal[1])))
-    assert standardise(curve, float(bands.signal[1] + sd), float(np.log(200.0))) == pytest.approx(1.0)
+def wells(signal: np.ndarray) -> list[Well]:
+    empty = dict.fromkeys(("background", "cap", "reason", "detail", "state", "reduced", "reduced_gap"))
+    return [
+        Well(
+            plate="P:1", well=f"{'ABCDEFGH'[i % 8]}{1 + i // 8}", role="standard", specimen=None, analyte="X", nominal=float(level),
+            dilution=1.0, raw_signal=float(y), signal=float(y), unit="pg/mL", status="ok", origin="here", **empty,
+        )
+        for i, (level, y) in enumerate(zip(LEVELS, signal, strict=True))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["4PL", "5PL", "log-log"])
+@pytest.mark.parametrize("weighting", [w.value for w in Weighting])
+def test_a_stored_curve_is_the_fitted_one(model: str, weighting: str) -> None:
+    signal = read(BENT)
+    rules = AssayRules(curve=CurveRules.model_validate({"model": model, "weighting": weighting}))
+    frame = calibrate_analyte(AnalyteTask.of("X", READOUT, rules, wells(signal))).frames["curves"]
+    row = frame.row(0, named=True)
+    rebuilt = rebuild_curve(row)
+    assert rebuilt.family == model
+    if weighting != "fitted":
+        (fitted,) = fit_curves([Standards(log(LEVELS), signal)], Weighting(weighting), shape=Shape(Family(model)))
+        np.testing.assert_allclose(rebuilt.parameters[:3], fitted.parameters[:3], rtol=1e-9)
+        np.testing.assert_allclose(rebuilt.covariance, fitted.covariance, rtol=1e-6, atol=1e-12)
+        assert rebuilt.variance.at(0.5) == pytest.approx(float(fitted.variance.at(0.5)))
+    x = log(np.array([3.0, 100.0, 700.0]))
+    assert np.all(np.isfinite(lay_bands(rebuilt, x).prediction))
+
+
+def test_the_band_of_the_mean_agrees_with_numerical_derivatives() -> None:
+    (curve,) = fit_curves([Standards(log(LEVELS), read(BENT))], Weighting.NONE, shape=Shape(Family.FIVE))
+    x, step = log(np.array([5.0, 80.0, 400.0])), 1e-6
+
+    def moved(index: int, by: float) -> np.ndarray:
+        return value(x, curve.parameters + by * (np.arange(6) == index))
+
+    gradient = np.stack([(moved(i, step) - moved(i, -step)) / (2 * step) for i in range(5)])
+    expected = np.sqrt(np.einsum("in,ij,jn->n", gradient, curve.covariance, gradient))
+    band = lay_bands(curve, x).mean
+    np.testing.assert_allclose(band / band[0], expected / expected[0], rtol=1e-5)
