@@ -10,7 +10,10 @@ import pytest
 from exvivo.cli import main
 
 WritePlate = Callable[..., Path]
-TABLES = ["readings.csv", "wells.csv", "curves.csv", "verdicts.csv", "concentrations.csv", "findings.csv", "curves.json"]
+TABLES = [
+    *(f"{name}.csv" for name in ("readings", "wells", "curves", "verdicts", "limits", "controls", "concentrations", "findings")),
+    "curves.json",
+]
 
 
 @pytest.fixture
