@@ -289,6 +289,7 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
     map_path: Annotated[Path | None, Parameter(name="--map")] = None,
     model: str | None = None,
     weighting: str | None = None,
+    profile: str | None = None,
     subtract_blank: Annotated[bool | None, Parameter(name="--subtract-blank", negative="")] = None,
     vendor_settings: Annotated[bool, Parameter(negative="")] = False,
     compare: Annotated[bool, Parameter(negative="")] = False,
@@ -310,9 +311,11 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
         plate map for all exports, or a folder of maps called as the exports; by default the subfolder maps is looked into, and
         an export that holds its layout needs none
     model
-        curve family; default 4PL
+        auto (the default: 4PL or 5PL by AICc), 4PL, 5PL or log-log
     weighting
         fitted (the default), none, 1/y or 1/y2
+    profile
+        acceptance rules: research (the default) or ich_m10
     subtract_blank
         subtract the mean blank before fitting
     vendor_settings
@@ -325,7 +328,7 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
     from exvivo.pipeline import CalibrationChoice, calibrate_export
 
     given = {"model": model, "weighting": weighting, "subtract_blank": subtract_blank}
-    choice = CalibrationChoice({k: v for k, v in given.items() if v is not None}, vendor_settings, compare, pages)
+    choice = CalibrationChoice({k: v for k, v in given.items() if v is not None}, vendor_settings, compare, pages, profile)
     with _work(workers) as work:
         written = calibrate_export(exports, map_path, out, choice, work)
     return _print_calibrated(written, as_json=as_json)

@@ -302,12 +302,14 @@ class CalibrationChoice:
     vendor_settings : subtract the blank and fit unweighted, as most readers' software does
     compare : also write comparison.csv against the concentrations that the exports themselves hold
     pages : draw a page for each plate, and an index of them
+    profile : acceptance rules, research or ich_m10; None takes the default
     """
 
     curve: Mapping[str, object] = field(default_factory=dict)
     vendor_settings: bool = False
     compare: bool = False
     pages: bool = True
+    profile: str | None = None
 
     def rules(self) -> AssayRules:
         """Rules of assays.
@@ -317,8 +319,10 @@ class CalibrationChoice:
         DesignError : a model or a weighting that is not known
         """
         vendors = {"weighting": "none", "subtract_blank": True} if self.vendor_settings else {}
+        given = {} if self.profile is None else {"profile": self.profile}
         try:
-            return AssayRules(curve=CurveRules.model_validate({**vendors, **self.curve}))
+            curve = CurveRules.model_validate({**vendors, **self.curve})
+            return AssayRules.model_validate({"curve": curve, **given})
         except ValidationError as error:
             faults = [fault(f"--{part['loc'][0]}", f"'{part['input']}' is not known. {part['msg']}") for part in error.errors()]
             raise DesignError(faults) from error
