@@ -95,7 +95,7 @@ def follow(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
         if isinstance(step, Edit):
             change(step)
             continue
-        own_process = ("--workers", "1") if step.arguments[0] in {"run", "simulate"} else ()
+        own_process = ("--workers", "1") if step.arguments[0] in {"run", "simulate", "calibrate"} else ()
         code = main([*step.arguments, *own_process])
         told = capsys.readouterr()
         said = f"exvivo {shlex.join(step.arguments)} said:\n{told.out}{told.err}"

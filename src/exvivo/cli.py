@@ -311,7 +311,7 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
         plate map for all exports, or a folder of maps called as the exports; by default the subfolder maps is looked into, and
         an export that holds its layout needs none
     model
-        auto (the default), 4PL, 5PL or log-log
+        auto (the default: 4PL or 5PL by AICc), 4PL, 5PL or log-log
     weighting
         fitted (the default), none, 1/y or 1/y2
     subtract_blank

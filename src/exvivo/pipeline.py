@@ -18,7 +18,7 @@ from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.calibrate.vendor import match_vendor
 from exvivo.engine import Progress, Silence, Work
-from exvivo.errors import DesignError, InputError, fault, unknown
+from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
@@ -353,16 +353,13 @@ def calibrate_export(
     """
     choice, work = choice or CalibrationChoice(), work or Work()
     rules = choice.rules()
-    batch = find_exports([exports] if isinstance(exports, Path) else exports, map_path)
-    if not batch.asked:
-        raise InputError(batch.faults)
-    read = read_exports(batch.asked, work)
+    read = read_exports(find_exports([exports] if isinstance(exports, Path) else exports, map_path), work)
     told: list[Finding] = []
     if choice.vendor_settings:
         rules, told = _match_vendor(read, choice, work)
     calibration = calibrate_plates(read.inputs, Assays(rules, read.readouts), Decisions(), work)
     seen = inspect_plates(calibration, OUTCOMES.empty(), read.readouts)
-    findings = tabulate_findings([*batch.found, *read.inputs.found, *seen, *told])
+    findings = tabulate_findings([*read.inputs.found, *seen, *told])
     comparison = compare_with_vendor(read.inputs.vendor, calibration.wells, calibration.curves)
     frames = [
         read.inputs.readings,
@@ -378,11 +375,10 @@ def calibrate_export(
     files["curves.json"] = compose_curves(calibration.curves)
     if choice.compare:
         files["comparison.csv"] = compose_csv(comparison)
-    faults = (*batch.faults, *read.faults)
-    bench = Bench(calibration, rules, read.readouts, comparison, findings, faults)
+    bench = Bench(calibration, rules, read.readouts, comparison, findings, read.faults)
     if choice.pages:
         files |= compose_pages(bench, work)
-    return Calibrated(write_files(out, files), findings, faults, summarise_plates(bench))
+    return Calibrated(write_files(out, files), findings, read.faults, summarise_plates(bench))
 
 
 def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple[AssayRules, list[Finding]]:

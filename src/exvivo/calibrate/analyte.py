@@ -99,6 +99,7 @@ def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Ro
         "kappa": curve.variance.kappa,
         "linear": curve.variance.linear,
         "variance_df": curve.variance.df if math.isfinite(curve.variance.df) else None,
+        "variance_error": json.dumps(list(map(float, curve.variance.log_covariance))),
         "standards": int(plate.judged.fitted.standards.signal.size),
         "df": curve.df,
         "covariance": json.dumps([[float(cell) for cell in row] for row in curve.covariance]),

@@ -19,8 +19,8 @@ import polars as pl
 from exvivo.engine import Parcel, Work, digest_file
 from exvivo.errors import InputError, fault
 from exvivo.formats import maps
-from exvivo.read.batch import Asked
-from exvivo.read.joining import join_readouts
+from exvivo.read.batch import Asked, Batch
+from exvivo.read.joining import Part, join_readouts
 from exvivo.read.linking import similar_specimens
 from exvivo.read.platemaps import read_layout
 from exvivo.read.plates import ExportTask, PlateTables, gather_plates, parse_exports
@@ -63,15 +63,24 @@ class _Single:
     readouts: dict[str, ElisaReadout]
     found: tuple[Finding, ...]
 
+    def part(self) -> Part:
+        """What it says, to be joined with others."""
+        readings = self.tables.readings.frame
+        wavelengths = readings.filter(readings["kind"] == SignalKind.RAW.value)["wavelength_nm"].n_unique()
+        return Part(self.asked.export.name, self.readouts, self.layout, wavelengths)
 
-def read_exports(asked: Sequence[Asked], work: Work) -> Exports:
+
+def read_exports(batch: Batch, work: Work) -> Exports:
     """Inputs of exports and their maps; a map is not needed by an export that holds its layout.
+
+    What was odd about the batch, and its faults, stand before those of the exports.
 
     Raises
     ------
     InputError : no export can be read, every fault at once
     """
-    faults, named = _refuse_names(asked)
+    faults = list(batch.faults)
+    named = _refuse_names(batch.asked, faults)
     tasks = [ExportTask(one.export, one.export.name, one.export.stem, digest_file(one.export)) for one in named]
     singles = []
     for one, parcel in zip(named, parse_exports(tasks, work), strict=True):
@@ -80,8 +89,8 @@ def read_exports(asked: Sequence[Asked], work: Work) -> Exports:
         except InputError as error:
             faults += error.messages
     if not singles:
-        raise InputError(faults or [fault("calibrate", "no export was named")])
-    readouts, layouts, found = join_readouts([(one.asked.export.name, one.readouts, one.layout) for one in singles])
+        raise InputError(faults)
+    readouts, layouts, found = join_readouts([one.part() for one in singles])
     inputs = Inputs(
         folder=singles[0].asked.export.parent,
         files=_list_files(one.asked for one in singles),
@@ -93,17 +102,17 @@ def read_exports(asked: Sequence[Asked], work: Work) -> Exports:
         tube_sheet=TUBE_SHEET.empty(),
         clinical=CLINICAL.empty(),
         quantified=QUANTIFIED.empty(),
-        found=(*(finding for one in singles for finding in one.found), *found),
+        found=(*batch.found, *(finding for one in singles for finding in one.found), *found),
         blinded=False,
     )
     software = tuple(plate.vendor_curve for one in singles for plate in one.tables.plates if plate.vendor_curve)
     return Exports(inputs, readouts, tuple(faults), software)
 
 
-def _refuse_names(asked: Sequence[Asked]) -> tuple[list[str], list[Asked]]:
-    """Exports whose plates would carry the keys of an earlier one, and the others."""
+def _refuse_names(asked: Sequence[Asked], faults: list[str]) -> list[Asked]:
+    """Exports whose plates do not carry the keys of an earlier one; the others are added to the faults."""
     first: dict[str, Path] = {}
-    faults, named = [], []
+    named = []
     for one in asked:
         earlier = first.setdefault(one.export.stem, one.export)
         if earlier is one.export:
@@ -111,7 +120,7 @@ def _refuse_names(asked: Sequence[Asked]) -> tuple[list[str], list[Asked]]:
         else:
             told = f"another export is also called '{one.export.stem}': {earlier}"
             faults.append(fault(str(one.export), told, "a name of its own for each export", "Rename one of them"))
-    return faults, named
+    return named
 
 
 def _list_files(asked: Iterable[Asked]) -> Table:

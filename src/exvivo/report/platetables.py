@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from exvivo.numerics.curves import Weighting
 from exvivo.report.bench import PlateView, count_statuses
 from exvivo.report.numbers import print_df, print_nominal, print_number
 from exvivo.report.plategrids import is_left_out, well_state
@@ -27,7 +28,7 @@ def tell_plate(view: PlateView, words: Wording) -> str:
         return words.say("reason", "no-curve")
     fit = {"model": view.row["model"], "weighting": words.name("weighting", view.row["weighting"]), "wells": view.row["standards"]}
     told = [words.say("plate", "fit", {**fit, "df": print_df(view.row["df"])}), f"{tell_limits(view, words)}."]
-    if view.row["sigma0"] is not None and view.row["kappa"] is not None:
+    if view.row["weighting"] == Weighting.FITTED and view.row["sigma0"] is not None and view.row["kappa"] is not None:
         told.append(
             words.say("plate", "variance", {"sigma0": print_number(view.row["sigma0"], 2), "kappa": f"{100 * view.row['kappa']:.1f}"})
         )

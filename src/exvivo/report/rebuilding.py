@@ -21,7 +21,7 @@ from exvivo.numerics.variance import VarianceFunction
 Array = npt.NDArray[np.float64]
 Row = Mapping[str, object]
 
-LEVEL = 0.95
+LEVEL, MOST_DF = 0.95, 1e9
 
 
 def rebuild_curve(row: Row) -> Curve:
@@ -37,7 +37,11 @@ def rebuild_curve(row: Row) -> Curve:
         parameters=_parameters(row),
         loading=_root(covariance),
         variance=VarianceFunction(
-            _real(row["sigma0"]), _real(row["kappa"]), _real(row.get("variance_df"), df or math.inf), _real(row.get("linear"))
+            sigma0=_real(row["sigma0"]),
+            kappa=_real(row["kappa"]),
+            df=_real(row.get("variance_df"), df or math.inf),
+            linear=_real(row.get("linear")),
+            log_covariance=_three(row.get("variance_error")),
         ),
         weighting=Weighting(str(row["weighting"])),
         df=int(df),
@@ -62,6 +66,11 @@ def _real(cell: object, absent: float = 0.0) -> float:
     return float(cell) if isinstance(cell, int | float) else absent
 
 
+def _three(cell: object) -> tuple[float, float, float]:
+    first, second, third = json.loads(str(cell)) if cell else (0.0, 0.0, 0.0)
+    return float(first), float(second), float(third)
+
+
 def _root(covariance: Array) -> Array:
     """A square root of a covariance that may be singular."""
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
@@ -81,7 +90,7 @@ def lay_bands(curve: Curve, log_conc: npt.ArrayLike) -> Bands:
     """Curve and pointwise bands at natural log concentrations, with the quantile that the intervals of concentrations use."""
     x = np.asarray(log_conc, dtype=np.float64)
     signal = value(x, curve.parameters)
-    quantile = float(stdtrit(curve.variance.df, 0.5 + LEVEL / 2)) if math.isfinite(curve.variance.df) else 1.959964
+    quantile = stdtrit(np.minimum(curve.variance.df_at(signal), MOST_DF), 0.5 + LEVEL / 2)
     shared = np.sum((jacobian(x, curve.parameters) @ curve.loading) ** 2, axis=-1)
     return Bands(signal, quantile * np.sqrt(shared), quantile * np.sqrt(shared + curve.variance.at(signal)))
 

@@ -35,9 +35,9 @@ from exvivo.study.statuses import SpecimenStatus
 Row = Mapping[str, Any]
 
 ROW_HEIGHT = 14
-INTERVALS_WIDTH, NAME_WIDTH, TEXT_WIDTH = 270, 86, 150
+INTERVALS_WIDTH, NAME_WIDTH, TEXT_WIDTH = 260, 96, 150
 COLUMN_ROWS = 24
-NAME_LENGTH = 15
+NAME_LENGTH = 18
 WIDEST_FOLD = 20.0
 """Intervals are cut this factor beyond all estimates, and end in an arrow head."""
 
@@ -205,13 +205,18 @@ def _comparable(row: Row) -> bool:
 
 
 def draw_comparison(view: PlateView, words: Wording) -> Spec | None:
-    """Ratio of our concentrations to those that the export holds, against the latter; None when it holds none."""
-    agreement = measure_agreement(view.comparison)
+    """Ratio of our concentrations to those that the export holds, against the latter; None when it holds none.
+
+    Blanks and zero standards are left out: a ratio of two numbers near zero says nothing.
+    """
+    zero = {row["well"] for row in view.own if row["role"] != WellRole.SPECIMEN and row["nominal"] == 0}
+    compared = [row for row in view.comparison if row["well"] not in zero]
+    agreement = measure_agreement(compared)
     if agreement.mean is None or agreement.low is None or agreement.high is None:
         return None
     roles = {row["well"]: row["role"] for row in view.own}
     points = []
-    for row in view.comparison:
+    for row in compared:
         if _comparable(row):
             colour, shape = ROLES[roles[row["well"]] or WellRole.SPECIMEN]
             points.append({"x": row["vendor"], "ratio": row["ours"] / row["vendor"], "colour": colour, "shape": shape})

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import vl_convert as vlc
 from PIL import Image
 
@@ -28,8 +29,8 @@ SKY, PURPLE = "#56B4E9", "#CC79A7"
 DONOR_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, "#8c6d31", "#444444")
 """Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out on white paper."""
 
-PALETTE_EXACT = 160
-"""Colours of a PNG that are kept exactly."""
+PALETTE, PALETTE_STEP = 256, 8
+"""Colours of a PNG, and how far apart they lie at least in one channel."""
 
 CONFIG: Spec = {
     "font": FONT,
@@ -136,14 +137,28 @@ def render_png(figure: Spec, scale: float = 2.0) -> bytes:
 
 
 def _reduce(image: Image.Image) -> Image.Image:
-    """The image in a palette, a quarter of the bytes: the commonest colours are exact, edges of letters and points nearly so."""
+    """The image in a palette, a quarter of the bytes: common colours are exact, edges of letters and points nearly so."""
     pixels = np.asarray(image, dtype=np.int32)
-    codes, inverse, counts = np.unique(pixels @ np.array([65536, 256, 1]), return_inverse=True, return_counts=True)
-    colours = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=1)
-    common = colours[np.argsort(-counts, kind="stable")[:PALETTE_EXACT]]
-    spread = image.quantize(256 - PALETTE_EXACT, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
-    palette = np.concatenate([common, np.array(spread, dtype=np.int64).reshape(-1, 3)])[:256]
-    near = [int(np.argmin(np.sum((palette - colour) ** 2, axis=1))) for colour in colours]
-    reduced = Image.fromarray(np.array(near, dtype=np.uint8)[inverse].reshape(pixels.shape[:2]), "P")
+    codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
+    counts = np.bincount(codes.ravel(), minlength=1 << 24)
+    held = np.flatnonzero(counts)
+    colours = np.stack([held >> 16, (held >> 8) & 255, held & 255], axis=1)
+    palette = _choose_palette(colours[np.argsort(-counts[held], kind="stable")])
+    nearest = np.zeros(1 << 24, dtype=np.uint8)
+    nearest[held] = np.argmin(np.sum(palette**2, axis=1) - 2.0 * (colours.astype(np.float64) @ palette.T), axis=1)
+    reduced = Image.fromarray(nearest[codes])
     reduced.putpalette(palette.astype(np.uint8).tobytes())
     return reduced
+
+
+def _choose_palette(colours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The commonest colours, given in that order, that are not nearly one of the palette already."""
+    palette = np.full((PALETTE, 3), -PALETTE_STEP - 1)
+    count = 0
+    for colour in colours:
+        if np.abs(palette - colour).max(axis=1).min() > PALETTE_STEP:
+            palette[count] = colour
+            count += 1
+            if count == PALETTE:
+                break
+    return palette[:count]

@@ -188,6 +188,7 @@ CURVES = TableKind(
         _real("kappa", "proportional part of the reading SD"),
         _real("linear", "part of the reading variance per unit of signal (weighting 1/y)", "OD"),
         _real("variance_df", "degrees of freedom of the variance function; empty when it is known"),
+        _text("variance_error", "JSON: variance of ln sigma0, covariance, variance of ln kappa"),
         _count("standards", "standard wells in the fit"),
         _count("df", "residual degrees of freedom"),
         _text("covariance", "JSON: covariance of a, b, ln c, d and, for 5PL, ln g"),

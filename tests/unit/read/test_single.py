@@ -6,7 +6,7 @@ import pytest
 
 from exvivo.engine import Work
 from exvivo.formats import envision
-from exvivo.read.batch import Asked
+from exvivo.read.batch import Asked, Batch
 from exvivo.read.single import read_exports
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
 
@@ -29,5 +29,5 @@ def test_a_reference_is_subtracted_from_absorbance_only(
     tmp_path: Path, signal: float, wavelengths: tuple[int, int], chosen: tuple[int, int | None]
 ) -> None:
     (tmp_path / "map.csv").write_text(MAP, encoding="utf-8")
-    (readout,) = read_exports([Asked(write(tmp_path, signal, wavelengths), tmp_path / "map.csv")], Work()).readouts.values()
+    (readout,) = read_exports(Batch((Asked(write(tmp_path, signal, wavelengths), tmp_path / "map.csv"),)), Work()).readouts.values()
     assert (readout.wavelength_nm, readout.reference_wavelength_nm) == chosen
