@@ -56,6 +56,7 @@ class _Section:
     header: tuple[str, ...]
     rows: tuple[int, ...]
     places: tuple[tuple[int, tuple[str, str]], ...]
+    labels: Mapping[str, int]
 
     @property
     def analytes(self) -> tuple[str, ...]:
@@ -88,8 +89,8 @@ class _Export:
     def labelled(self, name: str, label: str, analyte: str) -> str:
         """Cell of the row of a section that begins with a label."""
         section = self.sections.get(name)
-        rows = [row for row in section.rows if section.area.text(row, 0).lower().rstrip(":") == label] if section else []
-        return section.cell(rows[0], analyte) if section and rows else ""
+        row = section.labels.get(label) if section else None
+        return section.cell(row, analyte) if section and row is not None else ""
 
 
 def recognises(data: bytes) -> bool:
@@ -150,8 +151,15 @@ def _sections(area: Area, where: str) -> tuple[dict[str, _Section], list[str]]:
         if name.lower() in found:
             place = f"{where}, {area.origin(start, 0)}"
             faults.append(fault(place, f"section '{name}' stands twice", "one batch in a file", "Export each batch on its own"))
-        found.setdefault(name.lower(), _Section(area, name, start, _header_of(area, start), tuple(rows), tuple(_places(area, rows))))
+        found.setdefault(
+            name.lower(), _Section(area, name, start, _header_of(area, start), tuple(rows), tuple(_places(area, rows)), _labels(area, rows))
+        )
     return found, faults
+
+
+def _labels(area: Area, rows: Sequence[int]) -> dict[str, int]:
+    """First row that begins with each label, in lower case."""
+    return {area.text(row, 0).lower().rstrip(":"): row for row in reversed(rows)}
 
 
 def _places(area: Area, rows: Sequence[int]) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -214,14 +222,15 @@ def _plates(export: _Export) -> Iterator[PlateRecord]:
     size = (16, 24) if large else (8, 12)
     for number in numbers:
         for analyte in medians.analytes:
+            layout = tuple(_layout(export, number, analyte))
             named = " ".join(part for part in (batch, number if len(numbers) > 1 else "", analyte) if part)
             yield PlateRecord(
                 named,
                 0,
                 *size,
                 tuple(_readings(export, number, analyte)),
-                tuple(_layout(export, number, analyte)),
-                tuple(_vendor(export, number, analyte)),
+                layout,
+                tuple(_vendor(export, number, analyte, layout)),
                 _curve(export, analyte),
             )
 
@@ -264,9 +273,9 @@ def _role(name: str, standard: str, control: str) -> WellRole:
     return WellRole.QC if control or _CONTROL.fullmatch(name) else WellRole.SPECIMEN
 
 
-def _vendor(export: _Export, number: str, analyte: str) -> Iterator[VendorWell]:
+def _vendor(export: _Export, number: str, analyte: str, layout: Sequence[WellLayout]) -> Iterator[VendorWell]:
     """The software's own concentrations; an empty cell was not asked for."""
-    folds = {one.well: one.dilution for one in _layout(export, number, analyte)}
+    folds = {one.well: one.dilution for one in layout}
     for (plate, well), (text, origin) in export.wells("result", analyte).items():
         if plate == number and text:
             yield vendor_well(well, text, export.decimal, origin, folds.get(well))
