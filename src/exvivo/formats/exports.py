@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import bioplex, gen5, grid, kaleido, magellan, mars, skanit, softmax, xponent
+from exvivo.formats import bioplex, gen5, grid, intelliflex, kaleido, magellan, mars, skanit, softmax, xponent
 from exvivo.formats.delimited import decode_text
 from exvivo.formats.workbook import cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord
@@ -35,6 +35,7 @@ FORMATS = (
     Format(mars.FORMAT, mars.recognises, mars.parse),
     Format(kaleido.FORMAT, kaleido.recognises, kaleido.parse),
     Format(xponent.FORMAT, xponent.recognises, xponent.parse),
+    Format(intelliflex.FORMAT, intelliflex.recognises, intelliflex.parse),
     Format(bioplex.FORMAT, bioplex.recognises, bioplex.parse),
     Format(grid.FORMAT, grid.recognises, grid.parse),
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.beads import fluorescence, mass_unit, split_beads, vendor_well
+from exvivo.formats.beads import fluorescence, mass_unit, role_of_sample, split_beads, vendor_well
 from exvivo.formats.delimited import compose_rows, decide_decimal, decode_text, is_number_like, parse_number, signal_status
 from exvivo.formats.grid import Area, read_areas
 from exvivo.formats.workbook import is_workbook
@@ -35,9 +35,6 @@ from exvivo.study.design import (
 
 FORMAT = "xponent"
 _LOCATION = re.compile(r"(?:\d+\s*\()?\s*(?:(?P<plate>\d+)\s*,\s*)?(?P<well>[A-P]0*\d{1,2})\s*\)?", re.IGNORECASE)
-_STANDARD = re.compile(r"(?:standard|std)[ _-]*\d*|s", re.IGNORECASE)
-_BLANK = re.compile(r"(?:background|blank|bkg)[ _-]*\d*|b0?", re.IGNORECASE)
-_CONTROL = re.compile(r"(?:control|ctrl|qc)[ _-]*\w*|c", re.IGNORECASE)
 _TOTAL = "total events"
 _READ = {"median", "net mfi", "count", "result", "units", "standard expected concentration", "control expected concentration"}
 _READ |= {"dilution factor", "analysis types", "analysis coefficients", "warnings/errors"}
@@ -266,11 +263,10 @@ def _layout(export: _Export, number: str, analyte: str) -> Iterator[WellLayout]:
 
 def _role(name: str, standard: str, control: str) -> WellRole:
     """Role of a sample: what the expected concentrations say, else what its whole name says."""
-    if _BLANK.fullmatch(name):
-        return WellRole.BLANK
-    if standard or _STANDARD.fullmatch(name):
-        return WellRole.STANDARD
-    return WellRole.QC if control or _CONTROL.fullmatch(name) else WellRole.SPECIMEN
+    said = role_of_sample(name)
+    if said is not WellRole.SPECIMEN:
+        return said
+    return WellRole.STANDARD if standard else WellRole.QC if control else WellRole.SPECIMEN
 
 
 def _vendor(export: _Export, number: str, analyte: str, layout: Sequence[WellLayout]) -> Iterator[VendorWell]:
