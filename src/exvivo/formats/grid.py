@@ -382,7 +382,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
         raise InputError(fault(where, message, "row letters A to H and column numbers 1 to 12, or a block of exactly 8 x 12 readings"))
     decimal = decide_decimal((cell for grid in reading for _, cell, _ in grid.cells() if isinstance(cell, str)), where)
     faults = [message for grid in reading for message in _grid_faults(grid, where)]
-    faults += [message for area, many in everything if many for message in _jump_faults(area, where)]
+    faults += [message for area, many in everything if many for message in jump_faults(area, where)]
     if faults:
         raise InputError(faults)
     several = sum(bool(many) for _, many in found) > 1
@@ -425,7 +425,7 @@ def _grid_faults(grid: Grid, where: str) -> Iterator[str]:
             )
 
 
-def _jump_faults(area: Area, where: str) -> Iterator[str]:
+def jump_faults(area: Area, where: str) -> Iterator[str]:
     """Column numbers and row letters that skip: what stands behind would be lost."""
     for jump in find_frames(_texts(area))[1]:
         place = f"{where}, {area.origin(jump.row, jump.column)}"
