@@ -1,14 +1,14 @@
 """Which reader wrote a file: bytes -> the format that can parse it.
 
-Formats are asked in order, the specific before the general: a plain grid is tried last because
-most exports contain one. A layout that none knows is refused with what was seen, never guessed.
+Formats are asked in order, the specific before the general: plain grids and lists of wells are tried
+last because most exports contain one. A layout that none knows is refused with what was seen, never guessed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import bioplex, gen5, grid, intelliflex, kaleido, magellan, mars, skanit, softmax, xponent
+from exvivo.formats import bioplex, gen5, grid, intelliflex, kaleido, magellan, mars, skanit, softmax, welllist, xponent
 from exvivo.formats.delimited import decode_text
 from exvivo.formats.workbook import cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord
@@ -38,6 +38,7 @@ FORMATS = (
     Format(intelliflex.FORMAT, intelliflex.recognises, intelliflex.parse),
     Format(bioplex.FORMAT, bioplex.recognises, bioplex.parse),
     Format(grid.FORMAT, grid.recognises, grid.parse),
+    Format(welllist.FORMAT, welllist.recognises, welllist.parse),
 )
 
 

@@ -25,15 +25,13 @@ from exvivo.formats.delimited import (
     sniff_delimiter,
     split_rows,
 )
-from exvivo.formats.frames import find_blocks, find_frames
+from exvivo.formats.frames import LETTERS, find_blocks, find_frames
 from exvivo.formats.workbook import Cell, Sheet, Workbook, cell_origin, cell_text, compose_workbook, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellLayout, WellReading, WellRole, well_name
 
 FORMAT = "grid"
-_LETTERS = "ABCDEFGHIJKLMNOP"
 _SIZES = ((8, 12), (16, 24))
-_TITLE_ROWS = 6
-_MAX_NOTES = 40
+_TITLE_ROWS, _MAX_NOTES = 6, 40
 _WAVELENGTH = re.compile(r"(?:wavelength|absorbance|\babs|\bod|\ba)\s*[:=@(\[]?\s*(\d{3,4})(?!\d)|(?<!\d)(\d{3,4})\s*nm", re.IGNORECASE)
 _REDUCED = re.compile(
     r"(?<!\d)\d{3}\s*(?:nm)?\s*[-−–]\s*\d{3}(?!\d)|reduced|subtracted|corrected|delta|blanked|minus|\bnet\b", re.IGNORECASE
@@ -230,6 +228,11 @@ def title_wavelength(titles: Iterable[str]) -> int | None:
     return found
 
 
+def is_reduced(title: str) -> bool:
+    """Whether a title says that the reader's software or a person subtracted something."""
+    return _REDUCED.search(title) is not None
+
+
 def title_plate(titles: Iterable[str]) -> tuple[bool, str | None]:
     """Whether a title begins a plate, and the name it gives.
 
@@ -421,7 +424,7 @@ def _grid_faults(grid: Grid, where: str) -> Iterator[str]:
         if grid.left < length < width:
             place = f"{where}, {grid.area.origin(grid.top + row, 0)}"
             yield fault(
-                place, f"row {_LETTERS[row]} ends after {length - grid.left} of {grid.n_columns} wells", "a full row", "Export again"
+                place, f"row {LETTERS[row]} ends after {length - grid.left} of {grid.n_columns} wells", "a full row", "Export again"
             )
 
 
@@ -542,7 +545,7 @@ def _layout_notes(plate: PlateRecord) -> Iterator[str]:
 def _readings(grid: Grid, decimal: str) -> Iterator[WellReading]:
     """Readings of one grid."""
     titles = (*((grid.area.name,) if grid.area.name else ()), *grid.titles)
-    reduced = any(_REDUCED.search(title) for title in titles)
+    reduced = any(is_reduced(title) for title in titles)
     kind, wavelength = (SignalKind.REDUCED, None) if reduced else (SignalKind.RAW, title_wavelength(titles))
     for well, cell, origin in grid.cells():
         text = cell_text(cell)
@@ -593,5 +596,5 @@ def _framed(plate: PlateRecord, cells: dict[str, Cell], corner: str = "") -> Ite
     """One labelled grid and the empty row below it."""
     yield [corner, *(float(column + 1) for column in range(plate.n_columns))]
     for row in range(plate.n_rows):
-        yield [_LETTERS[row], *(cells.get(well_name(row, column), "") for column in range(plate.n_columns))]
+        yield [LETTERS[row], *(cells.get(well_name(row, column), "") for column in range(plate.n_columns))]
     yield []

@@ -90,7 +90,7 @@ def _long_table(data: bytes, where: str) -> DelimitedTable | None:
     areas, notes = read_areas(data, where)
     for area in areas:
         first = next((at for at, row in enumerate(area.rows) if any(cell_text(cell).strip() for cell in row)), None)
-        if first is not None and "well" in {_meaning(area.text(first, at))[0] for at in range(len(area.rows[first]))}:
+        if first is not None and "well" in {header_meaning(area.text(first, at))[0] for at in range(len(area.rows[first]))}:
             return _sheet_table(area, first, where, notes) if is_workbook(data) else parse_table(data, where)
     return None
 
@@ -108,7 +108,7 @@ def _sheet_table(area: Area, first: int, where: str, notes: tuple[str, ...]) -> 
 
 def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     """The long form."""
-    meanings = [_meaning(name) for name in table.header]
+    meanings = [header_meaning(name) for name in table.header]
     names = [name for name, _ in meanings]
     expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit"
     faults = [fault(where, f"column '{name}' is missing", expected) for name in COLUMNS if name not in names]
@@ -137,7 +137,7 @@ def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     return MapRecord(_check_entries(entries, where), (*table.notes, *notes))
 
 
-def _meaning(header: str) -> tuple[str, str]:
+def header_meaning(header: str) -> tuple[str, str]:
     """What a column's name means, and the unit that stands in it: ``Conc. (pg/mL)`` is a concentration; other names mean themselves."""
     match = _WITH_UNIT.fullmatch(header.strip())
     name, unit = (match["name"], match["unit"]) if match else (header, "")
@@ -160,7 +160,9 @@ def _parse_grids(grids: Sequence[Grid], where: str) -> MapRecord:
     constants: dict[str, str] = {}
     for grid in grids:
         titled, name = title_plate(grid.titles)
-        prop, unit = next((meant for title in reversed(grid.titles) if (meant := _meaning(title.rstrip(":")))[0] in _PROPERTIES), ("", ""))
+        prop, unit = next(
+            (meant for title in reversed(grid.titles) if (meant := header_meaning(title.rstrip(":")))[0] in _PROPERTIES), ("", "")
+        )
         held = {(prop, well) for well, cell, _ in grid.cells() if cell_text(cell).strip()}
         if not plates or held & seen or (titled and (name or "") != plates[-1]):
             plates.append(name or str(len(plates) + 1))
