@@ -45,7 +45,7 @@ def fluorescence(well: str, text: str, beads: str, kind: SignalKind, decimal: st
     status = signal_status(printed) or ReadingStatus.MISSED
     numeric = is_number_like(count)
     few = parse_number(count, decimal) < MIN_BEADS if numeric else bool(count)
-    if status is ReadingStatus.OK and few and (not numeric or parse_number(count, decimal) <= 0):
+    if status in {ReadingStatus.OK, ReadingStatus.EMPTY} and few and (not numeric or parse_number(count, decimal) <= 0):
         status = ReadingStatus.MISSED
     signal = parse_number(printed, decimal) if status is ReadingStatus.OK else None
     return WellReading(well, None, signal, status, kind, f"{printed} ({count} beads)" if few and printed else printed, origin)
