@@ -13,7 +13,22 @@ from typing import Any
 
 from exvivo.study.findings import FindingCode
 from exvivo.study.model import study_schema
-from exvivo.study.statuses import EffectRole, EffectStatus, ExpressionStatus, Reason, Severity, SpecimenStatus, TubeKind, WellStatus
+from exvivo.study.statuses import (
+    ChartBase,
+    ChartKind,
+    EffectRole,
+    EffectStatus,
+    ExpressionStatus,
+    LimitDefinition,
+    LimitKind,
+    Reason,
+    Rule,
+    RuleOutcome,
+    Severity,
+    SpecimenStatus,
+    TubeKind,
+    WellStatus,
+)
 from exvivo.study.tables import PUBLIC_TABLES, SHARED_ERROR, SKETCHES, TableKind
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -75,6 +90,12 @@ def codes_page() -> str:
         "Severity of a finding": Severity,
         "Kind of a tube": TubeKind,
         "Reasons": Reason,
+        "Rules of plates": Rule,
+        "Outcome of a rule": RuleOutcome,
+        "Limits of a curve": LimitKind,
+        "Definitions of limits": LimitDefinition,
+        "What a control chart follows": ChartKind,
+        "Target and SD of a control chart": ChartBase,
         "Findings": FindingCode,
     }
     lines = ["# Codes", "", "Tables, logs and JSON hold these codes; sentences are made from them by the report and the command line.", ""]

@@ -52,6 +52,8 @@ _RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
     ("calibration", "wells", kinds.WELLS),
     ("calibration", "curves", kinds.CURVES),
     ("calibration", "verdicts", kinds.VERDICTS),
+    ("calibration", "limits", kinds.LIMITS),
+    ("calibration", "controls", kinds.CONTROLS),
     ("calibration", "concentrations", kinds.CONCENTRATIONS),
     ("gating", "gates", kinds.GATES),
     ("gating", "populations", kinds.POPULATIONS),

@@ -10,7 +10,7 @@ from exvivo.study.decisions import Decisions
 from exvivo.study.design import well_position
 from exvivo.study.protocol import Assays
 from exvivo.study.run import Calibration, Inputs, SharedError
-from exvivo.study.tables import CONCENTRATIONS, CURVES, SHARED_ERROR, VERDICTS, WELLS, Table, TableKind
+from exvivo.study.tables import CONCENTRATIONS, CONTROLS, CURVES, LIMITS, SHARED_ERROR, VERDICTS, WELLS, Table, TableKind
 
 __all__ = ["calibrate_plates"]
 
@@ -36,8 +36,8 @@ def calibrate_plates(inputs: Inputs, assays: Assays, decisions: Decisions, work:
     other: list[Well] = []
     for well in wells:
         by_analyte.get(well.analyte or "", other).append(well)
-    tasks = [AnalyteTask.of(name, assays.readouts[name].replicates, assays.rules, own) for name, own in by_analyte.items() if own]
-    parcels = work.map(calibrate_analyte, tasks, key=AnalyteTask.key, label="calibrating")
+    tasks = [AnalyteTask.of(name, assays.readouts[name], assays.rules, own) for name, own in by_analyte.items() if own]
+    parcels = work.map(calibrate_analyte, tasks, key=AnalyteTask.key, label="calibrating", version=2)
 
     def gather(kind: TableKind, *sort: str) -> Table:
         frames = [kind.empty().frame, *(parcel.frames[kind.name] for parcel in parcels)]
@@ -52,5 +52,7 @@ def calibrate_plates(inputs: Inputs, assays: Assays, decisions: Decisions, work:
         curves=gather(CURVES, "plate", "analyte"),
         verdicts=gather(VERDICTS, "plate", "analyte"),
         concentrations=gather(CONCENTRATIONS, "plate", "analyte", "specimen"),
+        limits=gather(LIMITS, "plate", "analyte"),
+        controls=gather(CONTROLS, "analyte"),
         shared_error=SharedError(gather(SHARED_ERROR, "plate", "analyte", "specimen")),
     )

@@ -98,7 +98,7 @@ def quantify_specimens(plates: Sequence[Judged]) -> tuple[list[Row], list[Row]]:
         rows.append(row)
         if answer is not None and row["status"] not in {SpecimenStatus.REFUSED, SpecimenStatus.MISSING}:
             key = {name: row[name] for name in ("plate", "analyte", "specimen")}
-            shared.append({**key, **dict(zip(LOADINGS, answer.loading, strict=True))})
+            shared.append({**key, **dict(zip(LOADINGS, (*answer.loading, *[0.0] * (len(LOADINGS) - len(answer.loading))), strict=True))})
     return rows, shared
 
 
@@ -139,7 +139,7 @@ def _exp(log_number: float) -> float | None:
 
 def _own_columns(well: Well) -> Row:
     names = ("plate", "well", "role", "specimen", "analyte", "nominal", "dilution", "raw_signal", "background", "signal")
-    row: Row = {name: getattr(well, name) for name in (*names, "unit", "status", "reason", "detail", "origin")}
+    row: Row = {name: getattr(well, name) for name in (*names, "unit", "lot", "status", "reason", "detail", "origin")}
     return row
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from exvivo.errors import InputError, fault
 from exvivo.formats.beads import fluorescence, mass_unit, split_beads, vendor_well
 from exvivo.formats.delimited import decide_decimal, decode_text, is_number_like, parse_number, signal_status
-from exvivo.formats.grid import Area, read_areas
+from exvivo.formats.grid import Area, read_areas, show_areas
 from exvivo.formats.workbook import Cell, Sheet, Workbook, cell_text, compose_workbook, is_workbook
 from exvivo.study.design import (
     ExportRecord,
@@ -97,6 +97,15 @@ def recognises(data: bytes) -> bool:
         areas, _ = read_areas(data, "file")
     except InputError:
         return False
+    return _holds_fluorescence(areas)
+
+
+def knows(sheets: Sequence[Sheet]) -> bool:
+    """The same of a workbook that is open."""
+    return _holds_fluorescence(show_areas(sheets)[0])
+
+
+def _holds_fluorescence(areas: Sequence[Area]) -> bool:
     return any(_FI in table.columns or _quantity(table) == _FI for area in areas for table in _tables(area))
 
 
@@ -108,7 +117,15 @@ def parse(data: bytes, where: str) -> ExportRecord:
     InputError : all at once: no FI, types and wells that are none, unknown words, two values
         for one well, only means over wells
     """
-    areas, notes = read_areas(data, where)
+    return _parse_areas(*read_areas(data, where), where)
+
+
+def parse_sheets(sheets: Sequence[Sheet], where: str) -> ExportRecord:
+    """Plates of a workbook that is open; faults as of :func:`parse`."""
+    return _parse_areas(*show_areas(sheets), where)
+
+
+def _parse_areas(areas: Sequence[Area], notes: Sequence[str], where: str) -> ExportRecord:
     tables = [table for area in areas for table in _tables(area)]
     faults: list[str] = []
     wells: dict[str, dict[str, _Well]] = {}

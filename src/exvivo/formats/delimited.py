@@ -214,6 +214,7 @@ def compose_rows(rows: Iterable[Sequence[str]], delimiter: str) -> str:
     return buffer.getvalue()
 
 
+_POINT = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _PLAIN = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?:\.\d{3})+(,)\d*|(?:,\d{3})+(\.)\d*|(?:\.\d{3}){2,}|(?:,\d{3}){2,})")
 _OPEN = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
@@ -231,6 +232,8 @@ def is_number_like(text: str) -> bool:
     >>> is_number_like("3,337"), is_number_like("-1e-4"), is_number_like("OVRFLW"), is_number_like("1 234,5"), is_number_like("0.1 2")
     (True, True, False, True, False)
     """
+    if _POINT.fullmatch(text):
+        return True
     plain = _without_spaces(text)
     return bool(_PLAIN.fullmatch(plain) or _GROUPED.fullmatch(plain))
 
@@ -248,6 +251,8 @@ def parse_number(text: str, decimal: str) -> float:
     >>> parse_number("3,337", ","), parse_number("1,234.5", "."), parse_number("1e-3", ".")
     (3.337, 1234.5, 0.001)
     """
+    if decimal == "." and _POINT.fullmatch(text):
+        return float(text)
     plain = _without_spaces(text)
     other = "," if decimal == "." else "."
     if _PLAIN.fullmatch(plain) and other not in plain:
@@ -273,6 +278,8 @@ def decimal_evidence(text: str) -> str | None:
     >>> [decimal_evidence(text) for text in ("0,12", "0.12", "3,337", "12", "1.234,5")]
     [',', '.', '?', None, ',']
     """
+    if _POINT.fullmatch(text):
+        return "." if "." in text else None
     plain = _without_spaces(text)
     if _GROUPED.fullmatch(plain):
         return _grouped_decimal(plain)
@@ -340,6 +347,13 @@ _STATUS_WORDS = {
     "> max": ReadingStatus.OVERFLOW,
     ">max": ReadingStatus.OVERFLOW,
     "max": ReadingStatus.OVERFLOW,
+    "< min": ReadingStatus.MISSED,
+    "<min": ReadingStatus.MISSED,
+    "oor <": ReadingStatus.MISSED,
+    "oor<": ReadingStatus.MISSED,
+    "#low": ReadingStatus.MISSED,
+    "undrflw": ReadingStatus.MISSED,
+    "underflow": ReadingStatus.MISSED,
     "missed": ReadingStatus.MISSED,
     "error": ReadingStatus.MISSED,
     "nan": ReadingStatus.MISSED,
@@ -349,12 +363,6 @@ _STATUS_WORDS = {
     "nd": ReadingStatus.MISSED,
     "n.d.": ReadingStatus.MISSED,
     "n.a.": ReadingStatus.MISSED,
-    "< min": ReadingStatus.MISSED,
-    "<min": ReadingStatus.MISSED,
-    "oor <": ReadingStatus.MISSED,
-    "oor<": ReadingStatus.MISSED,
-    "undrflw": ReadingStatus.MISSED,
-    "underflow": ReadingStatus.MISSED,
     "path?": ReadingStatus.MISSED,
     "range?": ReadingStatus.MISSED,
     "invalid": ReadingStatus.MISSED,
@@ -372,8 +380,8 @@ _STATUS_WORDS = {
 _STATUS_SHAPES = (
     (re.compile(r"[+]{2,}|[*]{2,}|#{2,}"), ReadingStatus.OVERFLOW),
     (re.compile(r">\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.OVERFLOW),
-    (re.compile(r"[?]{2,}"), ReadingStatus.MISSED),
     (re.compile(r"<\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MISSED),
+    (re.compile(r"[?]{2,}"), ReadingStatus.MISSED),
     (re.compile(r"#(VALUE!|DIV/0!|REF!|NUM!|NAME[?]|NULL!|N/A|ERROR!|SPILL!|CALC!)"), ReadingStatus.MISSED),
     (re.compile(r"[*]\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MASKED),
 )

@@ -1,10 +1,9 @@
 """Plain plate-shaped grids in csv, tab or Excel files: the file a laboratory makes by hand.
 
-In flow the bytes of a text file or a workbook; out flows an :class:`ExportRecord`. A grid is a
-row of column numbers with row letters beside it, or an unlabelled block of exactly 8 x 12 or
-16 x 24 readings. Text above or in the corner of a grid may name its plate and its wavelength; a
-grid of words, or one that is titled concentration or dilution, is the layout of the plate it stands
-with. Whatever belongs to no grid is kept as a note with its place, never read as data.
+In flow the bytes of a text file or a workbook; out flows an :class:`ExportRecord`. A grid is a row of column numbers with row letters
+beside it, or an unlabelled block of exactly 8 x 12 or 16 x 24 readings. Text above or in the corner of a grid may name its plate and its
+wavelength; a grid of words, or one that is titled concentration or dilution, is the layout of the plate it stands with. Whatever
+belongs to no grid is kept as a note with its place, never read as data.
 
 Two grids belong to one plate while the wavelength or the wells differ and no title names another plate.
 """
@@ -112,12 +111,16 @@ def read_areas(data: bytes, where: str) -> tuple[tuple[Area, ...], tuple[str, ..
     InputError : the bytes are neither
     """
     if is_workbook(data):
-        sheets = parse_workbook(data, where).sheets
-        shown = [sheet for sheet in sheets if not sheet.hidden] or sheets
-        hidden = tuple(f"sheet '{sheet.name}' is hidden and was not read" for sheet in sheets if sheet not in shown)
-        return tuple(Area(sheet.name, sheet.rows) for sheet in shown), hidden
+        return show_areas(parse_workbook(data, where).sheets)
     decoded = decode_text(data, where)
     return (_split(decoded.text, sniff_delimiter(decoded.text), where),), decoded.notes
+
+
+def show_areas(sheets: Sequence[Sheet]) -> tuple[tuple[Area, ...], tuple[str, ...]]:
+    """Sheets that a person sees, and notes on those that are hidden."""
+    shown = [sheet for sheet in sheets if not sheet.hidden] or sheets
+    hidden = tuple(f"sheet '{sheet.name}' is hidden and was not read" for sheet in sheets if sheet not in shown)
+    return tuple(Area(sheet.name, sheet.rows) for sheet in shown), hidden
 
 
 def _split(text: str, delimiter: str, where: str) -> Area:
@@ -585,9 +588,7 @@ def _sheet_rows(record: ExportRecord) -> Iterator[list[Cell]]:
                 yield ["Reduced"]
             elif wavelength is not None:
                 yield [f"{wavelength} nm"]
-            yield from _framed(
-                plate, {well: reading.text if reading.signal is None else reading.signal for well, reading in chosen.items()}
-            )
+            yield from _framed(plate, {well: one.text if one.signal is None else one.signal for well, one in chosen.items()})
         if plate.layout:
             yield from _framed(plate, {layout.well: compose_layout_cell(layout) for layout in plate.layout}, "Sample")
 
@@ -595,6 +596,5 @@ def _sheet_rows(record: ExportRecord) -> Iterator[list[Cell]]:
 def _framed(plate: PlateRecord, cells: dict[str, Cell], corner: str = "") -> Iterator[list[Cell]]:
     """One labelled grid and the empty row below it."""
     yield [corner, *(float(column + 1) for column in range(plate.n_columns))]
-    for row in range(plate.n_rows):
-        yield [LETTERS[row], *(cells.get(well_name(row, column), "") for column in range(plate.n_columns))]
+    yield from ([LETTERS[row], *(cells.get(well_name(row, at), "") for at in range(plate.n_columns))] for row in range(plate.n_rows))
     yield []

@@ -1,6 +1,6 @@
 """Plate maps: what each well holds. Bytes -> layout per plate; and back.
 
-In flow a long table ``plate,well,role,specimen,analyte,concentration,dilution[,unit]`` (csv, tab
+In flow a long table ``plate,well,role,specimen,analyte,concentration,dilution[,unit][,lot]`` (csv, tab
 or Excel) or plate-shaped grids, one for each property (``role``, ``specimen``, ``concentration``
 ...) or one grid of words (``Std 1 = 1000 pg/mL``, ``S0141 1:50``, ``blank``). Out flows one
 :class:`PlateMap` for each plate named. Which export and which analyte a name means is decided
@@ -28,6 +28,7 @@ _HEADERS = {
     "concentration": ("concentration", "conc", "nominal concentration", "expected concentration", "nominal"),
     "dilution": ("dilution", "dilution factor", "dil", "fold"),
     "unit": ("unit", "units"),
+    "lot": ("lot", "lot number", "lot no", "kit lot"),
 }
 _MEANING = {spelling: name for name, spellings in _HEADERS.items() for spelling in spellings}
 _WITH_UNIT = re.compile(r"(?P<name>.+?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]")
@@ -110,9 +111,9 @@ def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     """The long form."""
     meanings = [header_meaning(name) for name in table.header]
     names = [name for name, _ in meanings]
-    expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit"
+    expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit and lot"
     faults = [fault(where, f"column '{name}' is missing", expected) for name in COLUMNS if name not in names]
-    for name in (*COLUMNS, "unit"):
+    for name in (*COLUMNS, "unit", "lot"):
         same = [f"'{header}'" for header, meaning in zip(table.header, names, strict=True) if meaning == name]
         if len(same) > 1:
             faults.append(fault(where, f"columns {' and '.join(same)} both mean {name}", "each column once", "Take one of them out"))
@@ -127,7 +128,7 @@ def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
         if unit and "unit" not in names and texts["concentration"]:
             texts["unit"] = unit
         entries.append(_Entry(texts["plate"] or "1", texts["well"], texts, f"line {line}"))
-    ignored = [header for header, name in zip(table.header, names, strict=True) if name not in {*COLUMNS, "unit"}]
+    ignored = [header for header, name in zip(table.header, names, strict=True) if name not in {*COLUMNS, "unit", "lot"}]
     notes = [f"columns not used: {', '.join(ignored)}"] if ignored else []
     notes += [
         f"column '{header}' was read as {name}"
@@ -239,7 +240,7 @@ def _layout(entry: _Entry, decimals: Mapping[str, str], where: str) -> tuple[Wel
         except ValueError:
             numbers[name] = 1.0
             faults.append(fault(place, f"{name} '{text}' is no number", f"a number with '{decimal}' as decimal mark"))
-    texts = {name: entry.texts.get(name) or None for name in ("specimen", "unit", "analyte")}
+    texts = {name: entry.texts.get(name) or None for name in ("specimen", "unit", "analyte", "lot")}
     layout = WellLayout(
         well,
         WellRole(role),
@@ -249,6 +250,7 @@ def _layout(entry: _Entry, decimals: Mapping[str, str], where: str) -> tuple[Wel
         texts["unit"],
         entry.origin,
         texts["analyte"],
+        texts["lot"],
     )
     faults += _layout_faults(layout, where)
     return (None if faults else layout), faults
@@ -286,13 +288,20 @@ def _texts(layout: WellLayout) -> dict[str, str]:
     """Properties of one well as a map prints them."""
     numbers = {"concentration": layout.concentration, "dilution": layout.dilution}
     printed = {name: "" if value is None else cell_text(value) for name, value in numbers.items()}
-    return {"role": layout.role.value, "specimen": layout.name or "", "analyte": layout.analyte or "", "unit": layout.unit or "", **printed}
+    return {
+        "role": layout.role.value,
+        "specimen": layout.name or "",
+        "analyte": layout.analyte or "",
+        "unit": layout.unit or "",
+        "lot": layout.lot or "",
+        **printed,
+    }
 
 
 def compose(record: MapRecord, delimiter: str = ",") -> bytes:
-    """Long form in UTF-8; the unit column only if a well has a unit."""
-    units = any(layout.unit for plate in record.plates for layout in plate.wells)
-    columns = (*COLUMNS, "unit") if units else COLUMNS
+    """Long form in UTF-8; the columns of unit and lot only if a well has one."""
+    wells = [layout for plate in record.plates for layout in plate.wells]
+    columns = (*COLUMNS, *(["unit"] if any(w.unit for w in wells) else []), *(["lot"] if any(w.lot for w in wells) else []))
     rows = [
         [{"plate": plate.plate, "well": layout.well, **_texts(layout)}[name] for name in columns]
         for plate in record.plates

@@ -334,5 +334,6 @@ def _row(placed: _Placed, well: WellLayout, names: Mapping[str, str]) -> dict[st
         "concentration": well.concentration,
         "dilution": well.dilution,
         "unit": well.unit,
+        "lot": well.lot,
         "origin": well.origin,
     }

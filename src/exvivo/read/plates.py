@@ -75,14 +75,23 @@ def read_plates(folder: Path, exports: Sequence[Source], work: Work) -> PlateTab
     ------
     InputError : faults of all exports together; two exports of one name
     """
-    tasks = [ExportTask(folder / source.path, source.path, source.stem, source.sha256) for source in exports]
-    parcels = work.map(parse_task, tasks, key=lambda task: [task.name, task.sha256], label="reading plates", version=VERSION)
+    parcels = parse_exports([ExportTask(folder / source.path, source.path, source.stem, source.sha256) for source in exports], work)
     faults = _same_stems(exports) + [message for parcel in parcels for message in parcel.facts["faults"]]
     if faults:
         raise InputError(faults)
+    return gather_plates(parcels)
+
+
+def parse_exports(tasks: Sequence[ExportTask], work: Work) -> list[Parcel]:
+    """One parcel for each export, in order; the faults of an export are facts of its parcel."""
+    return work.map(parse_task, tasks, key=lambda task: [task.name, task.sha256], label="reading plates", version=VERSION)
+
+
+def gather_plates(parcels: Sequence[Parcel]) -> PlateTables:
+    """Tables of exports without faults."""
     plates = tuple(ExportPlate(**facts) for parcel in parcels for facts in parcel.facts["plates"])
     joined = [_join(kind, parcels, name) for kind, name in ((READINGS, "readings"), (LAYOUT, "layout"), (VENDOR, "vendor"))]
-    notes = tuple((task.name, tuple(parcel.facts["notes"])) for task, parcel in zip(tasks, parcels, strict=True) if parcel.facts["notes"])
+    notes = tuple((str(parcel.facts["name"]), tuple(parcel.facts["notes"])) for parcel in parcels if parcel.facts["notes"])
     return PlateTables(joined[0], joined[1], joined[2], plates, notes)
 
 
@@ -161,7 +170,7 @@ def _parcel(plates: Sequence[PlateRecord], task: ExportTask, faults: Sequence[st
         "layout": _frame(LAYOUT, [row for plate in plates for row in _layout_rows(plate, task)]),
         "vendor": _frame(VENDOR, [row for plate in plates for row in _vendor_rows(plate, task)]),
     }
-    return Parcel(frames, {"plates": facts, "faults": list(faults), "notes": list(notes)})
+    return Parcel(frames, {"name": task.name, "plates": facts, "faults": list(faults), "notes": list(notes)})
 
 
 def _frame(kind: TableKind, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
@@ -180,7 +189,7 @@ def _reading_rows(plate: PlateRecord, task: ExportTask) -> list[tuple[object, ..
 def _layout_rows(plate: PlateRecord, task: ExportTask) -> list[tuple[object, ...]]:
     key = f"{task.stem}:{plate.position}"
     return [
-        (key, w.well, w.role.value, w.name, w.analyte, w.concentration, w.dilution, w.unit, f"{task.name}, {w.origin}")
+        (key, w.well, w.role.value, w.name, w.analyte, w.concentration, w.dilution, w.unit, w.lot, f"{task.name}, {w.origin}")
         for w in plate.layout
     ]
 

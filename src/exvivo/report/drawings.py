@@ -12,9 +12,10 @@ from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
-from exvivo.report.sections import in_order, percent
+from exvivo.report.sections import percent
 from exvivo.report.theme import Spec, render_svg
 from exvivo.report.wording import Wording
+from exvivo.study.design import in_order
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
 

@@ -4,21 +4,22 @@ Nothing is computed here but the way a number is printed; every sentence comes f
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from exvivo.report.numbers import print_df, print_interval, print_number, print_p, print_percent
 from exvivo.report.wording import Wording
 from exvivo.study.decisions import Decision, DecisionKind
+from exvivo.study.design import in_order
 from exvivo.study.model import Contrast, Factor, Modifier, ModifierKind, Outcome
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
-from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Severity
+from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Rule, Severity
 
 Row = Mapping[str, object]
 
-REPLICATES = "replicate-cv"
+PER_SPECIMEN = frozenset({Rule.REPLICATE_CV, Rule.DILUTION_LINEARITY, Rule.PARALLELISM, Rule.PARALLELISM_CV, Rule.HOOK_SPECIMEN})
+"""Rules with a row for each specimen: where they held, the table is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,23 +341,14 @@ def _few_pairs(run: Run, below: int) -> list[tuple[int, list[str]]]:
     return [(n, [f"{outcome} {', '.join(labels)}" for outcome, labels in held[n].items()]) for n in sorted(held)]
 
 
-def in_order(name: str) -> tuple[tuple[int, str], ...]:
-    """Key that sorts names as people count: plate 2 before plate 10.
-
-    >>> sorted(["p:10", "p:2", "p:1"], key=in_order)
-    ['p:1', 'p:2', 'p:10']
-    """
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part)
-
-
 def list_verdicts(run: Run, words: Wording) -> tuple[Grid, Grid]:
-    """Rules that failed, then rules that held, by plate; a replicate CV that held is left to the table, where each specimen has one."""
+    """Rules that failed, then rules that held, by plate; what held for single specimens is left to the table."""
     rows = sorted(
         run.calibration.verdicts.rows(), key=lambda r: (bool(r["accepted"]), in_order(str(r["plate"])), str(r["analyte"]), str(r["rule"]))
     )
     names = heads(words, "plate", "analyte", "rule", "subject", "observed", "allowed", "passed")
     failed = tuple(_print_verdict(row, words) for row in rows if not row["passed"])
-    held = tuple(_print_verdict(row, words) for row in rows if row["passed"] and row["rule"] != REPLICATES)
+    held = tuple(_print_verdict(row, words) for row in rows if row["passed"] and row["rule"] not in PER_SPECIMEN)
     return Grid(names, failed, frozenset({4})), Grid(names, held, frozenset({4}))
 
 
@@ -368,13 +360,14 @@ def _print_verdict(row: Row, words: Wording) -> GridRow:
         words.name("rule", str(row["rule"])),
         str(row["subject"] or ""),
         print_number(real(row["observed"])),
-        _print_range(real(row["low"]), real(row["high"]), words),
-        words.say("words", "yes" if row["passed"] else "no"),
+        print_range(real(row["low"]), real(row["high"]), words),
+        words.say("rule_outcome", str(row["outcome"])),
     )
     return GridRow(cells, "" if row["passed"] else ("warn" if row["accepted"] else "bad"))
 
 
-def _print_range(low: float | None, high: float | None, words: Wording) -> str:
+def print_range(low: float | None, high: float | None, words: Wording) -> str:
+    """What is allowed: a range, or one end of it."""
     if low is None and high is None:
         return ""
     if high is None:

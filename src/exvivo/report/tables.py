@@ -51,7 +51,8 @@ def write_tables(run: Run, folder: Path) -> None:
 def public_tables(run: Run) -> tuple[Table, ...]:
     """Tables that are written, in the order of the data."""
     held = (
-        run.inputs.readings, run.calibration.wells, run.calibration.curves, run.calibration.verdicts, run.calibration.concentrations,
+        run.inputs.readings, run.calibration.wells, run.calibration.curves, run.calibration.verdicts, run.calibration.limits,
+        run.calibration.controls, run.calibration.concentrations,
         run.gating.tubes, run.gating.populations, run.gating.expressions, run.inputs.clinical, run.outcomes, run.findings,
         run.effects.effects, run.effects.supplementary, run.exclusions,
     )  # fmt: skip

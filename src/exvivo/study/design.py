@@ -68,6 +68,7 @@ class WellLayout:
     unit: str | None
     origin: str
     analyte: str | None = None
+    lot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,15 @@ def well_name(row: int, column: int) -> str:
     'C5'
     """
     return f"{chr(ord('A') + row)}{column + 1}"
+
+
+def in_order(name: str) -> tuple[tuple[int, str], ...]:
+    """Key that sorts names as people count: plate 2 before plate 10.
+
+    >>> sorted(["p:10", "p:2", "p:1"], key=in_order)
+    ['p:1', 'p:2', 'p:10']
+    """
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part)
 
 
 def well_position(name: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 SCHEMA = "exvivo/study/1"
 
@@ -115,6 +115,9 @@ class Standards(Block):
     points: int = Field(ge=4, description="non-zero levels")
     factor: float = Field(gt=1, description="dilution factor between levels")
     zero: bool = Field(True, description="whether a zero standard is on the plate")
+    anchors: tuple[float, ...] = Field(
+        (), description="levels outside the range that only help the fit: their recovery is shown and counts for nothing"
+    )
 
 
 class ElisaReadout(Block):
@@ -189,14 +192,54 @@ class QuantifiedTable(Block):
 class CurveRules(Block):
     """How standard curves are fitted."""
 
-    model: Literal["4PL"] = Field("4PL", description="curve family")
+    model: Literal["auto", "4PL", "5PL", "log-log"] = Field(
+        "auto", description="curve family; auto: four or five parameters, by AICc over all plates of an analyte"
+    )
     weighting: Literal["fitted", "none", "1/y", "1/y2"] = Field("fitted", description="variance function, or a vendor's weights")
     subtract_blank: bool = Field(False, description="subtract the mean blank before fitting, as some readers' software does")
 
 
-class AssayRules(Block):
-    """Acceptance of plates: ICH M10 ligand-binding profile, research tier."""
+class AssayProfile(StrEnum):
+    """Where the defaults of the assay's rules come from."""
 
+    RESEARCH = "research"
+    ICH_M10 = "ich_m10"
+
+
+class ChartTarget(Block):
+    """What a QC is expected to read."""
+
+    concentration: float = Field(gt=0, description="expected concentration, in the readout's unit")
+    cv_pct: float = Field(gt=0, description="expected coefficient of variation between plates")
+
+
+class ChartRules(Block):
+    """Control charts over the plates of a study."""
+
+    base: Literal["leave-one-out", "first"] = Field(
+        "leave-one-out", description="target and SD from all other plates, or from the first plates; given targets go before both"
+    )
+    first: int = Field(20, ge=6, description="plates that target and SD come from, where base is first")
+    targets: Mapping[str, Mapping[str, ChartTarget]] = Field(default_factory=dict, description="given targets, by readout and QC name")
+
+
+_ICH_M10: Mapping[str, object] = {
+    "max_cv_pct": 25.0,
+    "backfit_tolerance_pct": 20.0,
+    "backfit_tolerance_at_limits_pct": 25.0,
+    "backfit_pass_fraction": 0.75,
+    "min_levels": 6,
+    "qc_tolerance_pct": 20.0,
+    "qc_pass_fraction": 2 / 3,
+    "qc_level_pass_fraction": 0.5,
+}
+"""Ligand-binding assays, ICH M10 (2022), sections 4.2.4 and 4.3.2; the limits are the ends, where 25 % are allowed."""
+
+
+class AssayRules(Block):
+    """Acceptance of plates. A profile sets the defaults of the other keys; a key that is given wins."""
+
+    profile: AssayProfile = Field(AssayProfile.RESEARCH, description="defaults of a research laboratory, or of ICH M10")
     curve: CurveRules = Field(default_factory=CurveRules, description="how curves are fitted")
     max_cv_pct: float = Field(20.0, gt=0, description="imprecision that defines LLOQ and ULOQ")
     backfit_tolerance_pct: float = Field(20.0, gt=0, description="recovery of standards inside the range")
@@ -205,7 +248,20 @@ class AssayRules(Block):
     min_levels: int = Field(5, ge=4, description="non-zero standard levels that must pass")
     qc_tolerance_pct: float = Field(20.0, gt=0, description="recovery of QC wells")
     qc_pass_fraction: float = Field(0.66, gt=0, le=1, description="share of QC wells that must pass")
+    qc_level_pass_fraction: float = Field(
+        0.0, ge=0, le=1, description="share of the wells of each QC level that must pass; 0: shown, nothing is refused"
+    )
     replicate_cv_pct: float = Field(25.0, gt=0, description="CV of replicate wells' signal that is called out")
+    equivalence_fold: float = Field(1.25, gt=1, description="ratio that dilutions and lots may differ by, up or down")
+    parallelism_cv_pct: float = Field(30.0, gt=0, description="CV of a specimen's results over its dilutions that is called out")
+    position_effect_pct: float = Field(10.0, gt=0, description="effect of rows, columns or edge on signals that is called out")
+    charts: ChartRules = Field(default_factory=ChartRules, description="control charts over the plates")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_profile(cls, given: Any) -> Any:  # noqa: ANN401  whatever stands in the file
+        is_ich = isinstance(given, Mapping) and given.get("profile") == AssayProfile.ICH_M10.value
+        return {**_ICH_M10, **given} if is_ich else given
 
 
 class GateMethod(StrEnum):

@@ -5,7 +5,7 @@ any stage.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ import numpy.typing as npt
 from exvivo.study.decisions import Decisions
 from exvivo.study.findings import Finding
 from exvivo.study.protocol import Protocol
-from exvivo.study.tables import Table
+from exvivo.study.tables import CONTROLS, LIMITS, Table
 
 Array = npt.NDArray[np.float64]
 
-LOADINGS = ("l1", "l2", "l3", "l4")
+LOADINGS = ("l1", "l2", "l3", "l4", "l5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class SharedError:
     table: Table
 
     def loadings(self, plate: str, analyte: str) -> tuple[tuple[str, ...], Array]:
-        """Specimens on a curve and their loading matrix L, shape (n, 4)."""
+        """Specimens on a curve and their loading matrix L, shape (n, 5)."""
         frame = self.table.frame
         rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
         return tuple(rows["specimen"].to_list()), rows.select(LOADINGS).to_numpy()
@@ -74,13 +74,15 @@ class SharedError:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Immunoassay: wells with concentrations, curves, verdicts, one row per specimen and analyte."""
+    """Immunoassay: wells with concentrations, curves, verdicts, one row per specimen and analyte, limits, control charts."""
 
     wells: Table
     curves: Table
     verdicts: Table
     concentrations: Table
     shared_error: SharedError
+    limits: Table = field(default_factory=LIMITS.empty)
+    controls: Table = field(default_factory=CONTROLS.empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,101 @@ class Method(StrEnum):
     WELCH = "welch-log-ratio"  # unequal variances
 
 
+class Rule(StrEnum):
+    """What a plate is judged by."""
+
+    UNIT_KNOWN = "unit-known"
+    REDUCED_AGREES = "reduced-agrees"
+    STANDARDS_RECOVERY = "standards-recovery"
+    ANCHOR_RECOVERY = "anchor-recovery"  # standards outside the range, which count for nothing
+    STANDARDS_CV = "standards-cv"
+    STANDARDS_FRACTION = "standards-fraction"
+    STANDARDS_LEVELS = "standards-levels"
+    CURVE_CONVERGED = "curve-converged"
+    TOP_ASYMPTOTE = "top-asymptote"
+    PRECISION_RANGE = "precision-range"
+    ENDS = "ends"
+    QC_RECOVERY = "qc-recovery"
+    QC_FRACTION = "qc-fraction"
+    QC_LEVEL = "qc-level"
+    REPLICATE_CV = "replicate-cv"
+    DILUTION_LINEARITY = "dilution-linearity"
+    PARALLELISM = "parallelism"
+    PARALLELISM_CV = "parallelism-cv"
+    HOOK_STANDARDS = "hook-standards"
+    HOOK_SPECIMEN = "hook-specimen"
+    POSITION_EFFECT = "position-effect"
+    CONTROL_CHART = "control-chart"
+    LOT_SHIFT = "lot-shift"
+    ACCEPTED = "accepted"
+
+
+REFUSING = frozenset(
+    {
+        Rule.UNIT_KNOWN,
+        Rule.STANDARDS_FRACTION,
+        Rule.STANDARDS_LEVELS,
+        Rule.CURVE_CONVERGED,
+        Rule.PRECISION_RANGE,
+        Rule.QC_FRACTION,
+        Rule.QC_LEVEL,
+    }
+)
+"""Rules that refuse a plate; units do so only where they clash."""
+
+
+class RuleOutcome(StrEnum):
+    """What a rule found; the last three are those of a test of equivalence, whose question may stay open."""
+
+    HELD = "held"
+    FAILED = "failed"
+    SHOWN = "shown"
+    NOT_SHOWN = "not-shown"
+    DIFFERS = "differs"
+
+
+class LimitKind(StrEnum):
+    """A limit of a curve, at the plate."""
+
+    LOB = "lob"
+    LOD = "lod"
+    MDC = "mdc"
+    RDL = "rdl"
+    LLOQ = "lloq"
+    ULOQ = "uloq"
+
+
+class LimitDefinition(StrEnum):
+    """How a limit was found."""
+
+    BLANK_OWN = "blank-own-1.645sd"  # SD of the plate's own blanks
+    BLANK_POOLED = "blank-pooled-1.645sd"  # SD that the pooled variance function gives at zero
+    KAISER_OWN = "blank-own-3sd"
+    KAISER_POOLED = "blank-pooled-3sd"
+    EP17_OWN = "ep17-own"  # limit of blank + 1.645 SD of the lowest standard, from the plate's own wells
+    EP17_POOLED = "ep17-pooled"  # the same from the pooled variance function
+    EXCLUDES_ZERO = "interval-excludes-zero"
+    RELIABLE = "reliably-above-mdc"
+    PRECISION = "precision-profile"
+    RECOVERY = "standards-recovery"
+
+
+class ChartKind(StrEnum):
+    """What a control chart follows from plate to plate."""
+
+    QC = "qc"
+    STANDARD = "standard"
+    PARAMETER = "parameter"
+
+
+class ChartBase(StrEnum):
+    """Where target and SD of a control chart come from."""
+
+    LEAVE_ONE_OUT = "leave-one-out"
+    FIRST = "first"
+    GIVEN = "given"
+
+
 BELOW = frozenset({SpecimenStatus.BELOW_LLOQ, ExpressionStatus.BELOW_BACKGROUND})
 """Statuses of values known to lie below a limit."""
 

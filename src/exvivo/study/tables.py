@@ -5,111 +5,30 @@ polars frame against it and returns a frozen ``Table``. The same declaration hea
 ``docs/reference/tables.md``. What cannot be used keeps its row with status and reason. Missing is an empty cell.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import polars as pl
-
+from exvivo.study.columns import COUNT, FLAG, REAL, TEXT, Column, Table, TableKind
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
 from exvivo.study.statuses import (
+    ChartBase,
+    ChartKind,
     EffectRole,
     EffectStatus,
     ExpressionStatus,
+    LimitDefinition,
+    LimitKind,
     Method,
+    Rule,
+    RuleOutcome,
     Severity,
     SpecimenStatus,
     TubeKind,
     WellStatus,
 )
 
-FORMAT_VERSION = 1
+__all__ = ["Column", "Table", "TableKind"]
 
-TEXT, REAL, COUNT, FLAG = pl.String(), pl.Float64(), pl.Int64(), pl.Boolean()
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: name, type, meaning, unit, allowed values, whether it may be empty."""
-
-    name: str
-    dtype: pl.DataType
-    meaning: str
-    unit: str = ""
-    allowed: tuple[str, ...] = ()
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TableKind:
-    """Declaration of a table. ``extra`` says what further columns are, empty for none; ``extra_in_key``: rows may differ by them alone."""
-
-    name: str
-    meaning: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    extra: str = ""
-    extra_in_key: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        """Declared column names in order."""
-        return [column.name for column in self.columns]
-
-    def build(self, frame: pl.DataFrame) -> "Table":
-        """Checked table.
-
-        Types are cast strictly, the declared columns come first, further ones follow where allowed; rows keep their order.
-
-        Raises
-        ------
-        ValueError : a column is missing or unknown, a value is not allowed, a required cell is empty, or the key repeats
-        """
-        missing = [name for name in self.names if name not in frame.columns]
-        unknown = [name for name in frame.columns if name not in self.names]
-        if missing or (unknown and not self.extra):
-            raise ValueError(f"table '{self.name}': missing columns {missing}, unknown columns {unknown}")
-        ordered = frame.select([pl.col(c.name).cast(c.dtype) for c in self.columns] + [pl.col(name) for name in unknown])
-        self._check_cells(ordered)
-        return Table(self, ordered)
-
-    def from_rows(self, rows: Sequence[Mapping[str, object]]) -> "Table":
-        """Table from one mapping per row; absent cells are empty."""
-        return self.build(pl.DataFrame(list(rows), schema={c.name: c.dtype for c in self.columns}, orient="row", strict=True))
-
-    def empty(self) -> "Table":
-        """Table without rows."""
-        return self.from_rows([])
-
-    def _check_cells(self, frame: pl.DataFrame) -> None:
-        for column in self.columns:
-            cells = frame.get_column(column.name)
-            if column.required and cells.null_count():
-                raise ValueError(f"table '{self.name}': column '{column.name}' has {cells.null_count()} empty cells")
-            if column.allowed and (wrong := sorted(set(cells.drop_nulls().unique().to_list()) - set(column.allowed))):
-                raise ValueError(f"table '{self.name}': column '{column.name}' holds {wrong}, allowed are {list(column.allowed)}")
-            if column.dtype == REAL and cells.is_nan().any():
-                raise ValueError(f"table '{self.name}': column '{column.name}' holds NaN; missing is an empty cell")
-        if self.key and frame.height:
-            key = [*self.key, *(frame.columns[len(self.columns) :] if self.extra_in_key else ())]
-            if (repeated := frame.filter(frame.select(key).is_duplicated()).select(key)).height:
-                raise ValueError(f"table '{self.name}': key {key} repeats, first {repeated.rows()[0]}")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A checked, immutable table: built with ``TableKind.build``, read through ``frame``."""
-
-    kind: TableKind
-    frame: pl.DataFrame
-
-    @property
-    def height(self) -> int:
-        """Number of rows."""
-        return self.frame.height
-
-    def rows(self) -> list[dict[str, object]]:
-        """One mapping per row, in order."""
-        return self.frame.to_dicts()
+FORMAT_VERSION = 2
 
 
 def _key(name: str, meaning: str) -> Column:
@@ -204,6 +123,7 @@ LAYOUT = TableKind(
         _real("concentration", "nominal concentration of standards and QC"),
         _real("dilution", "fold dilution, at least 1"),
         _text("unit", "unit of the nominal concentration"),
+        _text("lot", "lot of the kit or of what the well holds, where the map tells it"),
         _key("origin", "file and line or cell"),
     ),
     ("plate", "well"),
@@ -244,6 +164,7 @@ WELLS = TableKind(
         _real("ci_high", "upper end of its 95 % interval; empty when open"),
         _real("recovery_pct", "back-calculated over nominal (standards and QC)", "%"),
         _text("unit", "unit of concentrations"),
+        _text("lot", "lot of the kit or of what the well holds, where the map tells it"),
         *_status([s.value for s in WellStatus]),
         _key("origin", "file and line or cell of the reading"),
     ),
@@ -256,18 +177,20 @@ CURVES = TableKind(
     (
         PLATE,
         _key("analyte", "analyte"),
-        _key("model", "4PL: y = d + (a - d) / (1 + (x / c)^b)"),
-        _key("parameters", "JSON: a = signal at zero, d at infinity, c in concentration units, b, g"),
-        _text("branch", "which of the two 5PL forms; empty for 4PL"),
+        _key("model", "4PL: y = d + (a - d) / (1 + (x / c)^b); 5PL: see branch; log-log: y = a + (x / c)^b"),
+        _key("parameters", "JSON: a = signal at zero, d at infinity, c in concentration units, b, g (1 for 4PL)"),
+        _text("branch", "5PL: a-side y = d + (a - d) (1 + (x / c)^b)^-g, d-side y = a + (d - a) (1 + (x / c)^-b)^-g"),
         _key("weighting", "fitted, none, 1/y or 1/y2"),
         _real("lloq", "lower limit of quantification at the plate, before dilution"),
         _real("uloq", "upper limit of quantification at the plate, before dilution"),
         _text("unit", "unit of c, lloq and uloq"),
         _real("sigma0", "constant part of the reading SD", "OD"),
         _real("kappa", "proportional part of the reading SD"),
+        _real("linear", "part of the reading variance per unit of signal (weighting 1/y)", "OD"),
+        _real("variance_df", "degrees of freedom of the variance function; empty when it is known"),
         _count("standards", "standard wells in the fit"),
         _count("df", "residual degrees of freedom"),
-        _text("covariance", "JSON: 4 x 4 covariance of a, b, ln c, d"),
+        _text("covariance", "JSON: covariance of a, b, ln c, d and, for 5PL, ln g"),
         _text("note", "what limits its use, as a code"),
     ),
     ("plate", "analyte"),
@@ -279,15 +202,55 @@ VERDICTS = TableKind(
     (
         PLATE,
         _key("analyte", "analyte"),
-        _key("rule", "stable code of the rule"),
-        _text("subject", "which standard, QC or replicate set"),
+        Column("rule", TEXT, "stable code of the rule", allowed=tuple(r.value for r in Rule), required=True),
+        _text("subject", "which standard, QC, replicate set, specimen, dilution, place or lot"),
         _real("observed", "what was found"),
         _real("low", "smallest accepted"),
         _real("high", "largest accepted"),
-        Column("passed", FLAG, "whether the rule holds", required=True),
+        _real("ci_low", "lower end of the 90 % interval of what was found (tests of equivalence)"),
+        _real("ci_high", "upper end of the 90 % interval of what was found (tests of equivalence)"),
+        _real("p", "p value where the rule is a test; adjusted after Benjamini and Hochberg where there are several"),
+        Column("outcome", TEXT, "what the rule found", allowed=tuple(o.value for o in RuleOutcome), required=True),
+        Column("passed", FLAG, "whether the rule holds: held, or equivalence shown", required=True),
         Column("accepted", FLAG, "whether the plate as a whole is accepted", required=True),
     ),
     ("plate", "analyte", "rule", "subject"),
+)
+
+LIMITS = TableKind(
+    "limits",
+    "limits of every curve by every definition",
+    (
+        PLATE,
+        _key("analyte", "analyte"),
+        Column("limit", TEXT, "which limit", allowed=tuple(k.value for k in LimitKind), required=True),
+        Column("definition", TEXT, "how it was found", allowed=tuple(d.value for d in LimitDefinition), required=True),
+        _real("value", "concentration at the plate, before dilution; empty where the curve does not reach it"),
+        _real("signal", "signal of it", "OD"),
+        _text("unit", "unit of value"),
+        Column("used", FLAG, "whether it made the plate's lloq or uloq", required=True),
+    ),
+    ("plate", "analyte", "limit", "definition"),
+)
+
+CONTROLS = TableKind(
+    "controls",
+    "control charts: every QC, standard level and curve parameter from plate to plate, in natural order of the plates",
+    (
+        _key("analyte", "analyte"),
+        Column("kind", TEXT, "what is followed", allowed=tuple(k.value for k in ChartKind), required=True),
+        _key("control", "name of the QC, nominal concentration of the standard, or curve parameter"),
+        PLATE,
+        _count("order", "place of the plate in the chart, from 1"),
+        _real("value", "natural log of a QC's concentration, of a standard's signal, of c or b; a and d as they are"),
+        _real("target", "centre of the chart, on the scale of value"),
+        _real("sd", "SD of the chart, on the scale of value"),
+        _real("z", "distance from the target as a normal deviate; allows for target and SD being estimated"),
+        _text("base", "where target and SD come from", [b.value for b in ChartBase]),
+        _text("rules", "Westgard's rules that are broken, comma separated"),
+        _text("lot", "lot"),
+    ),
+    ("analyte", "kind", "control", "plate"),
 )
 
 CONCENTRATIONS = TableKind(
@@ -318,7 +281,7 @@ SHARED_ERROR = TableKind(
         PLATE,
         _key("analyte", "analyte"),
         _key("specimen", "specimen"),
-        *(_real(f"l{k}", f"column {k} of L") for k in range(1, 5)),
+        *(_real(f"l{k}", f"column {k} of L") for k in range(1, 6)),
     ),
     ("plate", "analyte", "specimen"),
 )
@@ -589,7 +552,7 @@ EXCLUSIONS = TableKind(
 )
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
-    READINGS, WELLS, CURVES, VERDICTS, CONCENTRATIONS, TUBES, POPULATIONS, EXPRESSIONS,
+    READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, POPULATIONS, EXPRESSIONS,
     CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from exvivo.errors import InputError
-from exvivo.formats import gen5, grid, kaleido, magellan, mars, skanit, softmax
+from exvivo.formats import envision, gen5, grid, kaleido, magellan, mars, skanit, softmax
 from exvivo.formats.exports import FORMATS, parse_export, recognise
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
@@ -24,6 +24,7 @@ RECORD = ExportRecord("any", (PLATE,))
         (magellan.compose, magellan.parse),
         (mars.compose, mars.parse),
         (kaleido.compose, kaleido.parse),
+        (envision.compose, envision.parse),
         (grid.compose, grid.parse),
         (grid.compose_text, grid.parse),
     ],

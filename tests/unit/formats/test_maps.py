@@ -110,6 +110,14 @@ def test_a_cell_without_a_role_and_a_file_without_a_map_are_refused() -> None:
     assert refusal("a,b\n1,2\n")[0].startswith("maps/P1.csv: no plate map was found")
 
 
+def test_a_lot_is_read_where_the_map_has_the_column() -> None:
+    text = HEAD.replace("unit\n", "unit,lot\n") + "1,A1,standard,S1,CCL18,500,1,pg/mL,K-17\n1,A2,blank,,CCL18,,,,\n"
+    record = maps.parse(text.encode(), "m.csv")
+    assert [well.lot for well in record.plates[0].wells] == ["K-17", None]
+    assert maps.parse(maps.compose(record), "m.csv") == record
+    assert record.notes == ()
+
+
 SPELLED = "Plate ID,Well Position,Sample Type,Sample Name,Assay,Conc. (ng/mL),Dilution_Factor,,\n"
 
 

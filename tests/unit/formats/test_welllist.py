@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exvivo.errors import InputError
 from exvivo.formats import welllist
-from exvivo.formats.exports import recognise
+from exvivo.formats.exports import parse_export, recognise
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellLayout, WellReading, WellRole
 
@@ -71,7 +71,7 @@ def test_a_workbook_reads_the_same() -> None:
     rows = (("Well", "Type", "Signal"), ("A1", "standard", 0.5), ("A2", "specimen", "OVRFLW"))
     data = compose_workbook(Workbook((Sheet("notes", (("hello",),)), Sheet("list", rows))))
     assert recognise("x.xlsx", data) is welllist.parse
-    (plate,) = welllist.parse(data, "x.xlsx").plates
+    (plate,) = parse_export("x.xlsx", data).plates
     assert [(one.well, one.signal, one.origin) for one in plate.readings] == [("A1", 0.5, "list!C2"), ("A2", None, "list!C3")]
     assert [one.role for one in plate.layout] == [WellRole.STANDARD, WellRole.SPECIMEN]
 

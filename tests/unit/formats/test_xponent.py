@@ -4,6 +4,7 @@ import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import xponent
+from exvivo.formats.exports import parse_export
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellRole
 
@@ -129,7 +130,7 @@ def test_a_file_saved_again_by_excel_reads_the_same() -> None:
     wide = "\n".join(line + "," * (9 - line.count(",")) for line in lines)
     assert [plate.readings for plate in read(wide).plates] == [plate.readings for plate in read(WHOLE).plates]
     sheet = Sheet("x", tuple(tuple(cell.strip('"') for cell in line.split('","')) for line in WHOLE.splitlines()))
-    found = xponent.parse(compose_workbook(Workbook((sheet,))), "x.xlsx").plates
+    found = parse_export("x.xlsx", compose_workbook(Workbook((sheet,)))).plates
     assert [by_well(plate) for plate in found] == [by_well(plate) for plate in read(WHOLE).plates]
     assert found[0].readings[0].origin == "x!A10"
 

@@ -1,5 +1,7 @@
 """Plates that look wrong are called out with evidence; their sound twins are not."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,10 @@ def test_exchanged_standards_are_named_and_the_sound_twin_is_not(first: int, sec
     found = findings(standards("p:1", LEVELS, 1) + standards("p:2", labels, 2))
     assert [(f.code, f.place, f.readouts) for f in found] == [(FindingCode.STANDARDS_EXCHANGED, "p:2", ("CCL18",))]
     assert f"standards {LEVELS[min(first, second)]:g} and {LEVELS[max(first, second)]:g}" in found[0].evidence
+    before, after = re.search(r"recoveries (.+) as labelled, (.+) with the two exchanged", found[0].evidence).groups()  # type: ignore[union-attr]
+    for text in after.split(" and "):
+        assert float(text.rstrip("%")) == pytest.approx(100, abs=30)
+    assert any(text == "beyond the curve" or abs(float(text.rstrip("%")) - 100) > 20 for text in before.split(" and "))
 
 
 def test_sound_plates_raise_no_alarm() -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exvivo.engine import Work
+from exvivo.read.batch import Asked
 from exvivo.read.linking import skeleton
-from exvivo.read.single import read_export
+from exvivo.read.single import read_exports
 from exvivo.study.findings import FindingCode
 from exvivo.study.statuses import Severity
 
@@ -63,7 +64,7 @@ def test_slips_of_the_pen_share_a_skeleton(slip: str, right: str) -> None:
 def test_specimens_that_look_alike_are_told_without_a_list_of_specimens(tmp_path: Path, study: "Folder", other: str) -> None:
     rows = f"1,B1,specimen,M1,CCL18,,20,\n1,B2,specimen,{other},CCL18,,20,\n1,B3,specimen,M2,CCL18,,20,\n"
     study.write("map.csv", "plate,well,role,specimen,analyte,concentration,dilution,unit\n1,A1,standard,S1,CCL18,500,1,pg/mL\n" + rows)
-    single = read_export(tmp_path / "plates/ccl18.csv", tmp_path / "map.csv", Work())
+    single = read_exports([Asked(tmp_path / "plates/ccl18.csv", tmp_path / "map.csv")], Work())
     (found,) = [one for one in single.inputs.found if one.code is FindingCode.ID_SIMILAR]
     assert found.evidence.startswith("specimens 'M1' (ccl18:1/B1), '")
     assert found.evidence.endswith("look alike, and were kept apart")

@@ -169,6 +169,7 @@ def make_calibration(rng: np.random.Generator) -> Calibration:
                 "observed": 88.0 + 40 * (not held),
                 "low": 80.0,
                 "high": 120.0,
+                "outcome": "held" if held else "failed",
                 "passed": held,
                 "accepted": not refused,
             }

@@ -10,8 +10,9 @@ import pytest
 from exvivo.report import write_report
 from exvivo.report.document import SECTIONS
 from exvivo.report.narrative import tell_intercurrent
-from exvivo.report.sections import count_exclusions, in_order, list_exclusions, state_headline
+from exvivo.report.sections import count_exclusions, list_exclusions, state_headline
 from exvivo.report.wording import load_wording
+from exvivo.study.design import in_order
 from exvivo.study.model import TableReadout
 from exvivo.study.run import Run
 from exvivo.study.tables import EFFECTS, SKETCHES
