@@ -8,17 +8,31 @@ and analyte. A median of few beads is kept and says how few; a median of no bead
 import re
 
 from exvivo.formats.delimited import is_number_like, parse_number, signal_status
-from exvivo.study.design import ReadingStatus, SignalKind, VendorWell, WellReading
+from exvivo.study.design import ReadingStatus, SignalKind, VendorWell, WellReading, WellRole
 from exvivo.study.units import parse_unit
 
 MIN_BEADS = 35
 """Medians of fewer beads than this are marked: the usual minimum of kits and of xPONENT's own warnings."""
 
+_ROLES = (
+    (re.compile(r"(?:background|blank|bkg)[ _-]*\d*|b0?", re.IGNORECASE), WellRole.BLANK),
+    (re.compile(r"(?:standard|std)[ _-]*\d*|s", re.IGNORECASE), WellRole.STANDARD),
+    (re.compile(r"(?:control|ctrl|qc)[ _-]*\w*|c", re.IGNORECASE), WellRole.QC),
+)
 _FEW = re.compile(r"(?P<printed>.*?) \((?P<beads>\S+) beads\)")
 _BELOW = re.compile(r"(?:OOR\s*)?<.*", re.IGNORECASE)
 _ABOVE = re.compile(r"(?:OOR\s*)?>.*", re.IGNORECASE)
 _EXTRAPOLATED = re.compile(r"\*\s*(?P<number>[^*]+)")
 _ABSENT = {"", "nan", "n/a", "na", "none", "***", "---", "--", "-"}
+
+
+def role_of_sample(name: str) -> WellRole:
+    """Role that a sample's whole name says; ``S1`` alone may be anybody's specimen.
+
+    >>> role_of_sample("Standard3"), role_of_sample("B"), role_of_sample("S1")
+    (<WellRole.STANDARD: 'standard'>, <WellRole.BLANK: 'blank'>, <WellRole.SPECIMEN: 'specimen'>)
+    """
+    return next((role for words, role in _ROLES if words.fullmatch(name)), WellRole.SPECIMEN)
 
 
 def fluorescence(well: str, text: str, beads: str, kind: SignalKind, decimal: str, origin: str) -> WellReading:
@@ -31,7 +45,7 @@ def fluorescence(well: str, text: str, beads: str, kind: SignalKind, decimal: st
     status = signal_status(printed) or ReadingStatus.MISSED
     numeric = is_number_like(count)
     few = parse_number(count, decimal) < MIN_BEADS if numeric else bool(count)
-    if status is ReadingStatus.OK and few and (not numeric or parse_number(count, decimal) <= 0):
+    if status in {ReadingStatus.OK, ReadingStatus.EMPTY} and few and (not numeric or parse_number(count, decimal) <= 0):
         status = ReadingStatus.MISSED
     signal = parse_number(printed, decimal) if status is ReadingStatus.OK else None
     return WellReading(well, None, signal, status, kind, f"{printed} ({count} beads)" if few and printed else printed, origin)

@@ -55,13 +55,13 @@ _ABSENT = {"", "-", "--", "---", "***"}
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table: its area, the row of its names, lower-case names without units by column, its filled rows."""
+    """One table: its area, the row of its names, lower-case names without units by column, its filled rows, units by column."""
 
     area: Area
     top: int
     columns: Mapping[str, int]
     rows: tuple[int, ...]
-    unit: str | None
+    units: Mapping[int, str]
 
 
 @dataclass(slots=True)
@@ -72,6 +72,7 @@ class _Well:
     kind: str
     name: str
     origin: str
+    unit: str | None = None
     cells: dict[str, tuple[Cell, str]] = field(default_factory=dict)
 
     def text(self, quantity: str) -> str:
@@ -141,10 +142,9 @@ def _parse_areas(areas: Sequence[Area], notes: Sequence[str], where: str) -> Exp
     if faults:
         raise InputError(faults)
     left = [f"{table.area.origin(table.top, 0)}: table not read, it names no quantity that is used" for table in tables if _is_other(table)]
-    unit = next((table.unit for table in tables if table.unit), None)
     plate = _plate_name(areas)
     plates = [
-        _plate(" ".join(part for part in (plate, analyte) if part), list(own.values()), (analyte, unit, curves.get(analyte)), decimal)
+        _plate(" ".join(part for part in (plate, analyte) if part), list(own.values()), (analyte, curves.get(analyte)), decimal)
         for analyte, own in wells.items()
     ]
     return ExportRecord(FORMAT, tuple(replace(one, position=at) for at, one in enumerate(plates, 1)), (*notes, *left))
@@ -166,8 +166,10 @@ def _tables(area: Area) -> Iterator[_Table]:
                 break
             rows.append(row)
         columns = {name if name in _QUANTITIES | _WIDE_LABELS | {"analyte"} else plain[at]: at for at, name in enumerate(lower) if name}
-        unit = next((match["unit"] for match in units if match and mass_unit(match["unit"])), None)
-        yield _Table(area, top, columns, tuple(rows), unit)
+        stated = mass_unit(_fact(area, "units", top) or _fact(area, "unit", top))
+        printed = {at: mass_unit(match["unit"]) or stated for at, match in enumerate(units) if match}
+        known = {at: unit for at in range(len(names)) if (unit := printed.get(at, stated))}
+        yield _Table(area, top, columns, tuple(rows), known)
 
 
 def _quantity(table: _Table) -> str | None:
@@ -259,6 +261,8 @@ def _put(own: dict[str, _Well], at: tuple[_Table, int, str], held: Mapping[str, 
             found = f"well {well} stands twice: '{cell_text(before[0])}' at {before[1]} and '{cell_text(cell)}'"
             faults.append(fault(f"{where}, {place}", found, "one row for each well", "Export single wells only"))
         known.cells[quantity] = (cell, place)
+        if quantity in {_OBS, _EXP}:
+            known.unit = known.unit or table.units.get(column)
 
 
 def _well_faults(well: _Well, where: str) -> Iterator[str]:
@@ -285,9 +289,10 @@ def _numbers(wells: Mapping[str, Mapping[str, _Well]], curves: Mapping[str, tupl
         yield from (number for number in (match.groups() if match else ()) if number)
 
 
-def _plate(name: str, wells: Sequence[_Well], about: tuple[str, str | None, tuple[str, str, str] | None], decimal: str) -> PlateRecord:
+def _plate(name: str, wells: Sequence[_Well], about: tuple[str, tuple[str, str, str] | None], decimal: str) -> PlateRecord:
     """One analyte of the plate; its position is given later."""
-    analyte, unit, curve = about
+    analyte, curve = about
+    unit = next((well.unit for well in wells if well.unit), None)
     large = any(row > 7 or column > 11 for row, column in (well_position(well.well) for well in wells))
     told = [
         f"{well.origin}: well {well.well}, sampling error {text}" for well in wells if (text := well.text("sampling errors")) not in _ABSENT

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from exvivo.errors import InputError, fault
 from exvivo.study.design import ReadingStatus
@@ -386,6 +387,7 @@ _STATUS_SHAPES = (
 )
 
 
+@lru_cache(maxsize=8192)
 def signal_status(text: str) -> ReadingStatus | None:
     """What a reader says about a well in words or signs; ``ok`` for a number, None for an unknown word.
 

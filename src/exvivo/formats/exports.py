@@ -1,14 +1,14 @@
 """Which reader wrote a file: bytes -> the format that can parse it.
 
-Formats are asked in order, the specific before the general: a plain grid is tried last because
-most exports contain one. A layout that none knows is refused with what was seen, never guessed.
+Formats are asked in order, the specific before the general: plain grids and lists of wells are tried
+last because most exports contain one. A layout that none knows is refused with what was seen, never guessed.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import bioplex, envision, gen5, grid, kaleido, magellan, mars, skanit, softmax, xponent
+from exvivo.formats import bioplex, envision, gen5, grid, intelliflex, kaleido, magellan, mars, skanit, softmax, welllist, xponent
 from exvivo.formats.delimited import decode_text
 from exvivo.formats.workbook import Sheet, cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord
@@ -41,21 +41,28 @@ BOOKS = (
     BookFormat(mars.knows, mars.parse_sheets),
     BookFormat(bioplex.knows, bioplex.parse_sheets),
 )
+_BEADS = (
+    Format(xponent.FORMAT, xponent.recognises, xponent.parse),
+    Format(intelliflex.FORMAT, intelliflex.recognises, intelliflex.parse),
+)
 _SPECIFIC = (
     Format(softmax.FORMAT, softmax.recognises, softmax.parse),
     Format(gen5.FORMAT, gen5.recognises, gen5.parse),
     Format(mars.FORMAT, mars.recognises, mars.parse),
     Format(kaleido.FORMAT, kaleido.recognises, kaleido.parse),
     Format(envision.FORMAT, envision.recognises, envision.parse),
-    Format(xponent.FORMAT, xponent.recognises, xponent.parse),
+    *_BEADS,
     Format(bioplex.FORMAT, bioplex.recognises, bioplex.parse),
 )
-_GENERAL = Format(grid.FORMAT, grid.recognises, grid.parse)
+_GENERAL = (
+    Format(grid.FORMAT, grid.recognises, grid.parse),
+    Format(welllist.FORMAT, welllist.recognises, welllist.parse),
+)
 FORMATS = (
     Format(skanit.FORMAT, skanit.recognises, skanit.parse),
     Format(magellan.FORMAT, magellan.recognises, magellan.parse),
     *_SPECIFIC,
-    _GENERAL,
+    *_GENERAL,
 )
 
 
@@ -88,12 +95,12 @@ def parse_export(name: str, data: bytes) -> ExportRecord:
     InputError : no format knows it, or the one that does finds faults
     """
     if not is_workbook(data):
-        return _first_of((*_SPECIFIC, _GENERAL), name, data)(data, name)
+        return _first_of((*_SPECIFIC, *_GENERAL), name, data)(data, name)
     sheets = parse_workbook(data, name).sheets
     for book in BOOKS:
         if book.knows(sheets):
             return book.parse(sheets, name)
-    return _first_of((_GENERAL,), name, data)(data, name)
+    return _first_of((*_BEADS, *_GENERAL), name, data)(data, name)
 
 
 def _first_lines(name: str, data: bytes) -> list[str]:

@@ -15,6 +15,7 @@ MAX_COLUMNS = 24
 _COLUMN = re.compile(r"(?:col(?:umn)?\.?\s*)?0*([1-9]\d?)(?:\.0+)?", re.IGNORECASE)
 _ROW = re.compile(r"(?:row\s*)?([A-P])[.:)]?", re.IGNORECASE)
 _LOOK_AHEAD = 2
+_FEWEST_IN_ONE_ROW = 3
 
 Texts = Sequence[Sequence[str]]
 
@@ -134,7 +135,7 @@ def _frame(texts: Texts, place: tuple[int, int], first: int, length: int, beside
     row, column = place
     for at in (column - 1, column + length):
         start, count = _letters(texts, row + 1, at)
-        if start is not None and count > 1:
+        if start is not None and (count > 1 or length >= _FEWEST_IN_ONE_ROW):
             return Frame(row + 1, column, start, first - 1, count, length, at)
     if beside is not None:
         return Frame(row + 1, column, beside.first_row, first - 1, beside.n_rows, length, beside.letters)

@@ -24,15 +24,13 @@ from exvivo.formats.delimited import (
     sniff_delimiter,
     split_rows,
 )
-from exvivo.formats.frames import find_blocks, find_frames
+from exvivo.formats.frames import LETTERS, find_blocks, find_frames
 from exvivo.formats.workbook import Cell, Sheet, Workbook, cell_origin, cell_text, compose_workbook, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellLayout, WellReading, WellRole, well_name
 
 FORMAT = "grid"
-_LETTERS = "ABCDEFGHIJKLMNOP"
 _SIZES = ((8, 12), (16, 24))
-_TITLE_ROWS = 6
-_MAX_NOTES = 40
+_TITLE_ROWS, _MAX_NOTES = 6, 40
 _WAVELENGTH = re.compile(r"(?:wavelength|absorbance|\babs|\bod|\ba)\s*[:=@(\[]?\s*(\d{3,4})(?!\d)|(?<!\d)(\d{3,4})\s*nm", re.IGNORECASE)
 _REDUCED = re.compile(
     r"(?<!\d)\d{3}\s*(?:nm)?\s*[-−–]\s*\d{3}(?!\d)|reduced|subtracted|corrected|delta|blanked|minus|\bnet\b", re.IGNORECASE
@@ -233,6 +231,11 @@ def title_wavelength(titles: Iterable[str]) -> int | None:
     return found
 
 
+def is_reduced(title: str) -> bool:
+    """Whether a title says that the reader's software or a person subtracted something."""
+    return _REDUCED.search(title) is not None
+
+
 def title_plate(titles: Iterable[str]) -> tuple[bool, str | None]:
     """Whether a title begins a plate, and the name it gives.
 
@@ -385,7 +388,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
         raise InputError(fault(where, message, "row letters A to H and column numbers 1 to 12, or a block of exactly 8 x 12 readings"))
     decimal = decide_decimal((cell for grid in reading for _, cell, _ in grid.cells() if isinstance(cell, str)), where)
     faults = [message for grid in reading for message in _grid_faults(grid, where)]
-    faults += [message for area, many in everything if many for message in _jump_faults(area, where)]
+    faults += [message for area, many in everything if many for message in jump_faults(area, where)]
     if faults:
         raise InputError(faults)
     several = sum(bool(many) for _, many in found) > 1
@@ -424,11 +427,11 @@ def _grid_faults(grid: Grid, where: str) -> Iterator[str]:
         if grid.left < length < width:
             place = f"{where}, {grid.area.origin(grid.top + row, 0)}"
             yield fault(
-                place, f"row {_LETTERS[row]} ends after {length - grid.left} of {grid.n_columns} wells", "a full row", "Export again"
+                place, f"row {LETTERS[row]} ends after {length - grid.left} of {grid.n_columns} wells", "a full row", "Export again"
             )
 
 
-def _jump_faults(area: Area, where: str) -> Iterator[str]:
+def jump_faults(area: Area, where: str) -> Iterator[str]:
     """Column numbers and row letters that skip: what stands behind would be lost."""
     for jump in find_frames(_texts(area))[1]:
         place = f"{where}, {area.origin(jump.row, jump.column)}"
@@ -545,7 +548,7 @@ def _layout_notes(plate: PlateRecord) -> Iterator[str]:
 def _readings(grid: Grid, decimal: str) -> Iterator[WellReading]:
     """Readings of one grid."""
     titles = (*((grid.area.name,) if grid.area.name else ()), *grid.titles)
-    reduced = any(_REDUCED.search(title) for title in titles)
+    reduced = any(is_reduced(title) for title in titles)
     kind, wavelength = (SignalKind.REDUCED, None) if reduced else (SignalKind.RAW, title_wavelength(titles))
     for well, cell, origin in grid.cells():
         text = cell_text(cell)
@@ -585,9 +588,7 @@ def _sheet_rows(record: ExportRecord) -> Iterator[list[Cell]]:
                 yield ["Reduced"]
             elif wavelength is not None:
                 yield [f"{wavelength} nm"]
-            yield from _framed(
-                plate, {well: reading.text if reading.signal is None else reading.signal for well, reading in chosen.items()}
-            )
+            yield from _framed(plate, {well: one.text if one.signal is None else one.signal for well, one in chosen.items()})
         if plate.layout:
             yield from _framed(plate, {layout.well: compose_layout_cell(layout) for layout in plate.layout}, "Sample")
 
@@ -595,6 +596,5 @@ def _sheet_rows(record: ExportRecord) -> Iterator[list[Cell]]:
 def _framed(plate: PlateRecord, cells: dict[str, Cell], corner: str = "") -> Iterator[list[Cell]]:
     """One labelled grid and the empty row below it."""
     yield [corner, *(float(column + 1) for column in range(plate.n_columns))]
-    for row in range(plate.n_rows):
-        yield [_LETTERS[row], *(cells.get(well_name(row, column), "") for column in range(plate.n_columns))]
+    yield from ([LETTERS[row], *(cells.get(well_name(row, at), "") for at in range(plate.n_columns))] for row in range(plate.n_rows))
     yield []

@@ -13,19 +13,12 @@ from dataclasses import dataclass, replace
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.delimited import DelimitedTable, compose_rows, decide_decimal, parse_number, parse_table
-from exvivo.formats.grid import Area, Grid, find_grids, layout_of_words, read_areas, title_plate
+from exvivo.formats.grid import Area, Grid, find_grids, jump_faults, layout_of_words, read_areas, title_plate
 from exvivo.formats.workbook import cell_text, is_workbook
 from exvivo.study.design import WellLayout, WellRole, well_name, well_position
 
 COLUMNS = ("plate", "well", "role", "specimen", "analyte", "concentration", "dilution")
-_PROPERTIES = {
-    "role": "role",
-    "specimen": "specimen",
-    "analyte": "analyte",
-    "concentration": "concentration",
-    "dilution": "dilution",
-    "unit": "unit",
-}
+_PROPERTIES = ("role", "specimen", "analyte", "concentration", "dilution", "unit")
 _HEADERS = {
     "plate": ("plate", "plate id", "plate name", "plate no", "plate number"),
     "well": ("well", "wells", "well id", "well position", "position"),
@@ -86,6 +79,9 @@ def parse(data: bytes, where: str) -> MapRecord:
     if not grids:
         expected = f"a table with the columns {', '.join(COLUMNS)}, or grids with row letters and column numbers"
         raise InputError(fault(where, "no plate map was found", expected))
+    faults = [message for area in areas for message in jump_faults(area, where)]
+    if faults:
+        raise InputError(faults)
     record = _parse_grids(grids, where)
     return MapRecord(record.plates, (*notes, *record.notes))
 
@@ -95,7 +91,7 @@ def _long_table(data: bytes, where: str) -> DelimitedTable | None:
     areas, notes = read_areas(data, where)
     for area in areas:
         first = next((at for at, row in enumerate(area.rows) if any(cell_text(cell).strip() for cell in row)), None)
-        if first is not None and "well" in {_meaning(area.text(first, at))[0] for at in range(len(area.rows[first]))}:
+        if first is not None and "well" in {header_meaning(area.text(first, at))[0] for at in range(len(area.rows[first]))}:
             return _sheet_table(area, first, where, notes) if is_workbook(data) else parse_table(data, where)
     return None
 
@@ -113,7 +109,7 @@ def _sheet_table(area: Area, first: int, where: str, notes: tuple[str, ...]) -> 
 
 def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     """The long form."""
-    meanings = [_meaning(name) for name in table.header]
+    meanings = [header_meaning(name) for name in table.header]
     names = [name for name, _ in meanings]
     expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit and lot"
     faults = [fault(where, f"column '{name}' is missing", expected) for name in COLUMNS if name not in names]
@@ -142,7 +138,7 @@ def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     return MapRecord(_check_entries(entries, where), (*table.notes, *notes))
 
 
-def _meaning(header: str) -> tuple[str, str]:
+def header_meaning(header: str) -> tuple[str, str]:
     """What a column's name means, and the unit that stands in it: ``Conc. (pg/mL)`` is a concentration; other names mean themselves."""
     match = _WITH_UNIT.fullmatch(header.strip())
     name, unit = (match["name"], match["unit"]) if match else (header, "")
@@ -160,33 +156,36 @@ def _parse_grids(grids: Sequence[Grid], where: str) -> MapRecord:
     """Plate-shaped grids: properties of one plate until a title names another plate or a property comes again."""
     plates: list[str] = []
     entries: dict[tuple[str, str], _Entry] = {}
-    words: list[PlateMap] = []
-    seen: set[str] = set()
+    words: dict[str, list[WellLayout]] = {}
+    seen: set[tuple[str, str]] = set()
     constants: dict[str, str] = {}
     for grid in grids:
         titled, name = title_plate(grid.titles)
-        prop = next(
-            (_PROPERTIES[title.lower().rstrip(":")] for title in reversed(grid.titles) if title.lower().rstrip(":") in _PROPERTIES), None
+        prop, unit = next(
+            (meant for title in reversed(grid.titles) if (meant := header_meaning(title.rstrip(":")))[0] in _PROPERTIES), ("", "")
         )
-        if not plates or (prop or "words") in seen or (titled and (name or "") != plates[-1]):
+        held = {(prop, well) for well, cell, _ in grid.cells() if cell_text(cell).strip()}
+        if not plates or held & seen or (titled and (name or "") != plates[-1]):
             plates.append(name or str(len(plates) + 1))
             seen, constants = set(), {}
-        seen.add(prop or "words")
+        seen |= held
         constants |= {match[1].lower(): match[2].strip() for title in grid.titles if (match := _CONSTANT.fullmatch(title))}
-        if prop is None:
-            words.append(PlateMap(plates[-1], layout_of_words(grid)))
+        if not prop:
+            words.setdefault(plates[-1], []).extend(layout_of_words(grid))
             continue
         for well, cell, origin in grid.cells():
             text = cell_text(cell).strip()
             if text:
                 known = entries.get((plates[-1], well), _Entry(plates[-1], well, {}, origin))
-                entries[plates[-1], well] = _Entry(plates[-1], well, {**constants, **known.texts, prop: text}, known.origin)
+                stated = {"unit": unit} if unit and prop == "concentration" else {}
+                entries[plates[-1], well] = _Entry(plates[-1], well, {**constants, **stated, **known.texts, prop: text}, known.origin)
     unnamed = [entry for entry in entries.values() if "role" not in entry.texts]
     if unnamed:
         raise InputError(
             [fault(f"{where}, {one.origin}", f"well {one.well} has no role", f"a grid titled 'role' with {_ROLES}") for one in unnamed]
         )
-    return MapRecord((*_check_entries(entries.values(), where), *_check_words(words, where)))
+    laid = [PlateMap(plate, tuple(wells)) for plate, wells in words.items()]
+    return MapRecord((*_check_entries(entries.values(), where), *_check_words(laid, where)))
 
 
 def _check_words(plates: Sequence[PlateMap], where: str) -> tuple[PlateMap, ...]:

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import python_calamine
 import xlsxwriter
@@ -99,13 +100,18 @@ def parse_workbook(data: bytes, where: str) -> Workbook:
     if data[:4] != _OLD_EXCEL:
         check_archive(data, where)
     try:
-        book = python_calamine.load_workbook(io.BytesIO(data))
-        lost = lost_cells(data) if data[:4] != _OLD_EXCEL else {}
-        sheets = tuple(_read_sheet(book, about, lost.get(about.name, {})) for about in book.sheets_metadata)
+        return _open(data)
     except (python_calamine.CalamineError, zipfile.BadZipFile, OSError, ValueError) as error:
         message = fault(where, f"the workbook cannot be opened: {error}", "an undamaged Excel file", "Save it again as xlsx")
         raise InputError(message) from error
-    return Workbook(sheets)
+
+
+@lru_cache(maxsize=1)
+def _open(data: bytes) -> Workbook:
+    """Sheets of a workbook that was checked; the last one is kept, because every format that is asked opens it."""
+    book = python_calamine.load_workbook(io.BytesIO(data))
+    lost = lost_cells(data) if data[:4] != _OLD_EXCEL else {}
+    return Workbook(tuple(_read_sheet(book, about, lost.get(about.name, {})) for about in book.sheets_metadata))
 
 
 def _read_sheet(book: python_calamine.CalamineWorkbook, about: python_calamine.SheetMetadata, lost: Mapping[tuple[int, int], str]) -> Sheet:
@@ -140,13 +146,19 @@ def check_archive(data: bytes, where: str) -> None:
     InputError : damaged, over 2000 members, over 200 MB unpacked, packed over 200-fold, or with a DOCTYPE
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            reason = _archive_danger(archive)
+        reason = _danger(data)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         message = fault(where, f"the archive is damaged or cut off: {error}", "a complete xlsx file", "Save it again as xlsx")
         raise InputError(message) from error
     if reason:
         raise InputError(fault(where, reason, "an ordinary spreadsheet", "Copy the cells into a new workbook"))
+
+
+@lru_cache(maxsize=1)
+def _danger(data: bytes) -> str:
+    """Why an archive is not opened; empty if it may be."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return _archive_danger(archive)
 
 
 def _archive_danger(archive: zipfile.ZipFile) -> str:

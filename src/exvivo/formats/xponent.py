@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.beads import fluorescence, mass_unit, split_beads, vendor_well
+from exvivo.formats.beads import fluorescence, mass_unit, role_of_sample, split_beads, vendor_well
 from exvivo.formats.delimited import compose_rows, decide_decimal, decode_text, is_number_like, parse_number, signal_status
 from exvivo.formats.grid import Area, read_areas
 from exvivo.formats.workbook import is_workbook
@@ -35,9 +35,6 @@ from exvivo.study.design import (
 
 FORMAT = "xponent"
 _LOCATION = re.compile(r"(?:\d+\s*\()?\s*(?:(?P<plate>\d+)\s*,\s*)?(?P<well>[A-P]0*\d{1,2})\s*\)?", re.IGNORECASE)
-_STANDARD = re.compile(r"(?:standard|std)[ _-]*\d*|s", re.IGNORECASE)
-_BLANK = re.compile(r"(?:background|blank|bkg)[ _-]*\d*|b0?", re.IGNORECASE)
-_CONTROL = re.compile(r"(?:control|ctrl|qc)[ _-]*\w*|c", re.IGNORECASE)
 _TOTAL = "total events"
 _READ = {"median", "net mfi", "count", "result", "units", "standard expected concentration", "control expected concentration"}
 _READ |= {"dilution factor", "analysis types", "analysis coefficients", "warnings/errors"}
@@ -56,6 +53,7 @@ class _Section:
     header: tuple[str, ...]
     rows: tuple[int, ...]
     places: tuple[tuple[int, tuple[str, str]], ...]
+    labels: Mapping[str, int]
 
     @property
     def analytes(self) -> tuple[str, ...]:
@@ -88,8 +86,8 @@ class _Export:
     def labelled(self, name: str, label: str, analyte: str) -> str:
         """Cell of the row of a section that begins with a label."""
         section = self.sections.get(name)
-        rows = [row for row in section.rows if section.area.text(row, 0).lower().rstrip(":") == label] if section else []
-        return section.cell(rows[0], analyte) if section and rows else ""
+        row = section.labels.get(label) if section else None
+        return section.cell(row, analyte) if section and row is not None else ""
 
 
 def recognises(data: bytes) -> bool:
@@ -150,8 +148,15 @@ def _sections(area: Area, where: str) -> tuple[dict[str, _Section], list[str]]:
         if name.lower() in found:
             place = f"{where}, {area.origin(start, 0)}"
             faults.append(fault(place, f"section '{name}' stands twice", "one batch in a file", "Export each batch on its own"))
-        found.setdefault(name.lower(), _Section(area, name, start, _header_of(area, start), tuple(rows), tuple(_places(area, rows))))
+        found.setdefault(
+            name.lower(), _Section(area, name, start, _header_of(area, start), tuple(rows), tuple(_places(area, rows)), _labels(area, rows))
+        )
     return found, faults
+
+
+def _labels(area: Area, rows: Sequence[int]) -> dict[str, int]:
+    """First row that begins with each label, in lower case."""
+    return {area.text(row, 0).lower().rstrip(":"): row for row in reversed(rows)}
 
 
 def _places(area: Area, rows: Sequence[int]) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -214,14 +219,15 @@ def _plates(export: _Export) -> Iterator[PlateRecord]:
     size = (16, 24) if large else (8, 12)
     for number in numbers:
         for analyte in medians.analytes:
+            layout = tuple(_layout(export, number, analyte))
             named = " ".join(part for part in (batch, number if len(numbers) > 1 else "", analyte) if part)
             yield PlateRecord(
                 named,
                 0,
                 *size,
                 tuple(_readings(export, number, analyte)),
-                tuple(_layout(export, number, analyte)),
-                tuple(_vendor(export, number, analyte)),
+                layout,
+                tuple(_vendor(export, number, analyte, layout)),
                 _curve(export, analyte),
             )
 
@@ -257,16 +263,15 @@ def _layout(export: _Export, number: str, analyte: str) -> Iterator[WellLayout]:
 
 def _role(name: str, standard: str, control: str) -> WellRole:
     """Role of a sample: what the expected concentrations say, else what its whole name says."""
-    if _BLANK.fullmatch(name):
-        return WellRole.BLANK
-    if standard or _STANDARD.fullmatch(name):
-        return WellRole.STANDARD
-    return WellRole.QC if control or _CONTROL.fullmatch(name) else WellRole.SPECIMEN
+    said = role_of_sample(name)
+    if said is not WellRole.SPECIMEN:
+        return said
+    return WellRole.STANDARD if standard else WellRole.QC if control else WellRole.SPECIMEN
 
 
-def _vendor(export: _Export, number: str, analyte: str) -> Iterator[VendorWell]:
+def _vendor(export: _Export, number: str, analyte: str, layout: Sequence[WellLayout]) -> Iterator[VendorWell]:
     """The software's own concentrations; an empty cell was not asked for."""
-    folds = {one.well: one.dilution for one in _layout(export, number, analyte)}
+    folds = {one.well: one.dilution for one in layout}
     for (plate, well), (text, origin) in export.wells("result", analyte).items():
         if plate == number and text:
             yield vendor_well(well, text, export.decimal, origin, folds.get(well))

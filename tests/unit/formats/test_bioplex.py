@@ -166,6 +166,17 @@ def test_sheets_of_quantities_hold_a_column_per_analyte() -> None:
     assert [one.status for plate in plates for one in plate.vendor_wells] == ["quantified", "extrapolated", "quantified", "below_lloq"]
 
 
+def test_every_analyte_keeps_its_own_unit() -> None:
+    def one(name: str, unit: str) -> Sheet:
+        head: tuple[Cell, ...] = ("Type", "Well", "FI", f"Obs Conc ({unit})", "Exp Conc")
+        return Sheet(name, (head, ("S1", "A1", 900.0, 99.0, 100.0), ("X1", "B1", 90.0, 9.0, "")))
+
+    plates = read(pack(one("a", "pg/ml"), one("b", "ng/ml"), one("c", "IU/ml"))).plates
+    assert [plate.layout[0].unit for plate in plates] == ["pg/ml", "ng/ml", None]
+    stated = Sheet("d", (("Units: ug/ml",), ("Type", "Well", "FI", "Exp Conc"), ("S1", "A1", 900.0, 100.0)))
+    assert read(pack(stated)).plates[0].layout[0].unit == "ug/ml"
+
+
 def test_tables_that_are_not_used_are_noted() -> None:
     data = pack(wide("FI", ("S1", "A1", "", 900.0, 800.0)), wide("Std Dev", ("S1", "A1", "", 9.0, 8.0)))
     assert read(data).notes == ("Std Dev!A5: table not read, it names no quantity that is used",)

@@ -16,6 +16,11 @@ def test_a_frame_tells_its_first_well_and_its_letters() -> None:
     assert right == Frame(1, 0, 0, 0, 3, 2, 2)
 
 
+def test_one_row_is_a_frame_if_it_is_long_enough() -> None:
+    assert [one.n_rows for one in find_frames(texts(",1,2,3", "E,,,"))[0]] == [1]
+    assert find_frames(texts(",1,2", "E,,"))[0] == ()
+
+
 def test_a_grid_without_letters_uses_those_of_the_grid_on_its_left() -> None:
     frames, _ = find_frames(texts(",1,2,,1,2", "A,,,,,", "B,,,,,"))
     assert [(one.left, one.letters, one.n_rows) for one in frames] == [(1, 0, 2), (4, 0, 2)]

@@ -175,3 +175,21 @@ def test_dates_that_excel_made_of_numbers_are_refused() -> None:
     data = compose_workbook(Workbook((Sheet("map", tuple(rows)),)))
     with pytest.raises(InputError, match="line 5: dilution '2026-02-01"):
         maps.parse(data, "x.xlsx")
+
+
+def test_grids_may_be_titled_as_people_write_and_cut_in_halves() -> None:
+    text = "Type,1,2\nA,standard,specimen\nB,blank,specimen\n\nSample ID,1,2\nA,S1,M1\n\nB,,M2\n".replace("\n\nB,,M2", "\nB,,M2")
+    text += '\nConc. (ng/mL),1,2\nA,"0,6",\nB,,\n\nDilution factor,1,2\nA,,1:20\nB,,20x\n'
+    (plate,) = maps.parse(text.encode(), "x.csv").plates
+    assert [(one.well, one.role.value, one.name, one.concentration, one.unit, one.dilution) for one in plate.wells] == [
+        ("A1", "standard", "S1", 0.6, "ng/mL", None),
+        ("A2", "specimen", "M1", None, None, 20.0),
+        ("B1", "blank", None, None, None, None),
+        ("B2", "specimen", "M2", None, None, 20.0),
+    ]
+    halves = ",1,2\nA,Std 1 = 5 pg/mL,blank\nB,blank,blank\n\n,1,2\nC,M1 1:2,M1 1:2\nD,blank,blank\n"
+    assert [(one.plate, len(one.wells)) for one in maps.parse(halves.encode(), "x.csv").plates] == [("1", 8)]
+
+
+def test_labels_that_skip_are_refused_because_wells_would_be_lost() -> None:
+    assert "row letters jump from B to D" in refusal("role,1,2,3\nA,blank,,\nB,blank,,\nD,blank,,\n")[0]

@@ -4,6 +4,7 @@ import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import xponent
+from exvivo.formats.exports import parse_export
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellRole
 
@@ -75,6 +76,13 @@ def test_few_beads_are_kept_and_marked_and_no_beads_are_missed() -> None:
     assert second["E1"] == (None, ReadingStatus.MISSED, "45 (0 beads)")
 
 
+@pytest.mark.parametrize(("median", "count"), [("", "0"), ("NaN", "NaN"), ("17.5", "NaN"), ("17.5", "0")])
+def test_a_well_without_beads_is_missed_whatever_stands_for_its_median(median: str, count: str) -> None:
+    text = WHOLE.replace('"1(1,A1)","Background0","24"', f'"1(1,A1)","Background0","{median}"', 1)
+    text = text.replace('"1(1,A1)","Background0","80"', f'"1(1,A1)","Background0","{count}"', 1)
+    assert by_well(read(text).plates[0])["A1"][:2] == (None, ReadingStatus.MISSED)
+
+
 def test_roles_and_nominal_values_come_from_the_export() -> None:
     layout = {one.well: one for one in read(WHOLE).plates[0].layout}
     assert [layout[well].role for well in WELLS] == [
@@ -122,7 +130,7 @@ def test_a_file_saved_again_by_excel_reads_the_same() -> None:
     wide = "\n".join(line + "," * (9 - line.count(",")) for line in lines)
     assert [plate.readings for plate in read(wide).plates] == [plate.readings for plate in read(WHOLE).plates]
     sheet = Sheet("x", tuple(tuple(cell.strip('"') for cell in line.split('","')) for line in WHOLE.splitlines()))
-    found = xponent.parse(compose_workbook(Workbook((sheet,))), "x.xlsx").plates
+    found = parse_export("x.xlsx", compose_workbook(Workbook((sheet,)))).plates
     assert [by_well(plate) for plate in found] == [by_well(plate) for plate in read(WHOLE).plates]
     assert found[0].readings[0].origin == "x!A10"
 
