@@ -18,7 +18,7 @@ from exvivo.numerics.curves import Curve
 from exvivo.numerics.detection import KAISER, Scatter, blank_limit, detectable_signal, detection_limit, is_rising, reliable_log_conc
 from exvivo.numerics.logistic import inverse, value
 from exvivo.study.statuses import LimitDefinition as By
-from exvivo.study.statuses import LimitKind
+from exvivo.study.statuses import LimitKind, WellStatus
 
 
 def describe_limits(plate: JudgedPlate, analyte: str, n_replicates: int) -> list[Row]:
@@ -41,7 +41,8 @@ def _detection(plate: FittedPlate, curve: Curve) -> Iterator[Row]:
     x, signal = plate.standards.log_conc, plate.standards.signal
     finite = x[np.isfinite(x)]
     lowest = float(finite.min()) if finite.size else None
-    own = (Scatter.of(signal[x == -np.inf]), None if lowest is None else Scatter.of(signal[x == lowest]))
+    blanks = [well.signal for well in plate.wells if well.is_standard and well.nominal == 0.0 and well.status == WellStatus.OK]
+    own = (Scatter.of(np.array(blanks, dtype=np.float64)), None if lowest is None else Scatter.of(signal[x == lowest]))
     pooled = (Scatter.fitted(curve, -np.inf), None if lowest is None else Scatter.fitted(curve, lowest))
     for (blank, low), of_blank, kaiser, ep17 in (
         (own, By.BLANK_OWN, By.KAISER_OWN, By.EP17_OWN),

@@ -12,7 +12,7 @@ from exvivo.calibrate.analyte import AnalyteTask, calibrate_analyte
 from exvivo.calibrate.standards import Well
 from exvivo.numerics.logistic import value
 from exvivo.study.design import well_name
-from exvivo.study.model import AssayProfile, AssayRules, ChartRules, ChartTarget, ElisaReadout, Standards
+from exvivo.study.model import AssayProfile, AssayRules, ChartRules, ChartTarget, CurveRules, ElisaReadout, Standards
 
 Row = dict[str, object]
 
@@ -327,6 +327,23 @@ def test_standards_and_parameters_are_charted_too_and_a_constant_is_not() -> Non
     found = charted([1.0] * 7)
     kinds = found["controls"].group_by("kind").agg(pl.col("control").n_unique()).sort("kind").rows()
     assert kinds == [("parameter", 4), ("qc", 1), ("standard", 7)]
+
+
+def test_a_control_beyond_the_curve_keeps_its_row_without_a_value() -> None:
+    plates = [Plate(f"run:{k}", seed=k).add("qc", 100.0, name="mid", nominal=100.0) for k in range(1, 4)]
+    plates[2].wells = [replace(well, signal=5.0) if well.role == "qc" else well for well in plates[2].wells]
+    rows = chart(calibrate(*plates))
+    assert [row["value"] is None for row in rows] == [False, False, True]
+    assert rows[2]["z"] is None
+
+
+def test_blanks_that_are_subtracted_still_tell_the_limit_of_blank() -> None:
+    plate = Plate().add("blank", 0.0, name="b", nominal=0.0).add("blank", 0.0, name="b", nominal=0.0)
+    plate.wells = [well for well in plate.wells if well.role == "blank" or well.nominal]
+    blanks = np.array([well.signal for well in plate.wells if well.role == "blank"], dtype=np.float64)
+    found = calibrate(plate, rules=AssayRules(curve=CurveRules(subtract_blank=True)))
+    told = limit(found, "lob", "blank-own-1.645sd")
+    assert told["signal"] == pytest.approx(blanks.mean() + 1.6448536 * blanks.std(ddof=1), rel=1e-7)
 
 
 def test_lots_are_compared_by_equivalence() -> None:
