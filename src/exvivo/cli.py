@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +24,8 @@ from exvivo.errors import ExvivoError, fault
 
 if TYPE_CHECKING:
     from exvivo.engine import Work
-    from exvivo.pipeline import Examined, Finished
+    from exvivo.pipeline import Calibrated, Examined, Finished
+    from exvivo.report.bench import PlateSummary
     from exvivo.study.run import Run
     from exvivo.study.tables import Table
 
@@ -280,36 +282,53 @@ def schema(*, out: Path | None = None) -> int:
 
 
 @app.command
-def calibrate(
-    export: Annotated[Path, Parameter(help="Reader export.")],
+def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
+    exports: Annotated[list[Path], Parameter(help="Reader exports, or folders of them.")],
     *,
     out: Path,
-    map_file: Annotated[Path | None, Parameter(name="--map")] = None,
+    map_path: Annotated[Path | None, Parameter(name="--map")] = None,
+    model: str | None = None,
+    weighting: str | None = None,
+    subtract_blank: Annotated[bool | None, Parameter(name="--subtract-blank", negative="")] = None,
     vendor_settings: Annotated[bool, Parameter(negative="")] = False,
     compare: Annotated[bool, Parameter(negative="")] = False,
+    pages: bool = True,
+    workers: Workers = 0,
     as_json: Json = False,
 ) -> int:
-    """Turn one plate-reader export into concentrations.
+    """Turn plate-reader exports into concentrations, with a page for each plate.
 
     $ exvivo calibrate export.xlsx --map map.csv --out concentrations
+
+    $ exvivo calibrate folder-of-exports --out concentrations
 
     Parameters
     ----------
     out
-        folder for the tables
-    map_file
-        plate map; not needed when the export holds its layout
+        folder for the tables and pages
+    map_path
+        plate map for all exports, or a folder of maps called as the exports; by default the subfolder maps is looked into, and
+        an export that holds its layout needs none
+    model
+        curve family; default 4PL
+    weighting
+        fitted (the default), none, 1/y or 1/y2
+    subtract_blank
+        subtract the mean blank before fitting
     vendor_settings
         blank-subtracted and unweighted, as most readers' software fits
     compare
-        also write comparison.csv against the concentrations that the export holds
+        also write comparison.csv against the concentrations that the exports hold
+    pages
+        draw index.html and a page and a picture for each plate
     """
-    from exvivo.pipeline import calibrate_export
+    from exvivo.pipeline import CalibrationChoice, calibrate_export
 
-    written = calibrate_export(export, map_file, out, vendor_settings=vendor_settings, compare=compare)
-    _print_findings(written.findings)
-    _print_files(written.files, as_json=as_json)
-    return _exit_code(written.findings)
+    given = {"model": model, "weighting": weighting, "subtract_blank": subtract_blank}
+    choice = CalibrationChoice({k: v for k, v in given.items() if v is not None}, vendor_settings, compare, pages)
+    with _work(workers) as work:
+        written = calibrate_export(exports, map_path, out, choice, work)
+    return _print_calibrated(written, as_json=as_json)
 
 
 @app.command
@@ -363,6 +382,29 @@ def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = F
         for issue in dataset["issues"]:
             print(f"  odd: {issue}")
     return DONE
+
+
+def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
+    """Tables and one line for each plate to stdout; findings and, last, what could not be read to stderr."""
+    _print_findings(written.findings)
+    for message in written.faults:
+        _say(f"error: {message}")
+    if as_json:
+        plates = [asdict(plate) for plate in written.plates]
+        print(json.dumps({"files": [str(path) for path in written.files], "plates": plates, "faults": list(written.faults)}, indent=1))
+    else:
+        _print_files([path for path in written.files if path.parent.name != "plates"], as_json=False)
+        for plate in written.plates:
+            print(_tell_plate(plate))
+    return AT_FAULT if written.faults else _exit_code(written.findings)
+
+
+def _tell_plate(plate: "PlateSummary") -> str:
+    limits = "no range of quantification"
+    if plate.lloq is not None and plate.uloq is not None:
+        limits = f"LLOQ {plate.lloq:.4g}, ULOQ {plate.uloq:.4g} {plate.unit or ''}".rstrip()
+    counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in plate.counts.items())
+    return f"{plate.plate} {plate.analyte}: {'accepted' if plate.accepted else 'refused'}, {limits}; {counts or 'no specimens'}"
 
 
 def _print_files(paths: Sequence[Path], *, as_json: bool) -> int:

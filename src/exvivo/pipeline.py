@@ -6,16 +6,18 @@ line and page hold no logic of their own.
 
 import getpass
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.engine import Progress, Silence, Work
-from exvivo.errors import DesignError, fault, unknown
+from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
@@ -24,9 +26,12 @@ from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
+from exvivo.read.batch import find_exports
 from exvivo.read.gates import read_sample_gates
-from exvivo.read.single import read_export
+from exvivo.read.single import read_exports
 from exvivo.report import write_report
+from exvivo.report.bench import Bench, PlateSummary, summarise_plates
+from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import SIZES as EVENTS_OF
 from exvivo.simulate import simulate_study
@@ -273,33 +278,86 @@ def count_donors(protocol: Protocol, donors: str | None, size: str) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Files that a command outside a study wrote, and what looked wrong."""
+    """Files that a command outside a study wrote, what looked wrong, and files that could not be read."""
 
     files: list[Path]
     findings: Table
+    faults: tuple[str, ...] = ()
 
 
-def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_settings: bool = False, compare: bool = False) -> Written:
-    """Concentrations of one reader export, written as tables into a folder.
+@dataclass(frozen=True, slots=True)
+class Calibrated(Written):
+    """What ``calibrate`` wrote; ``plates`` holds one summary for each plate and analyte."""
+
+    plates: tuple[PlateSummary, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationChoice:
+    """How exports are calibrated outside a study.
 
     Parameters
     ----------
-    export : reader export
-    map_file : plate map; None when the export holds its layout
-    out : folder for readings, wells, curves, verdicts, limits, controls, concentrations and findings
+    curve : model, weighting and blank; absent ones are exvivo's own, or those of readers' software under ``vendor_settings``
     vendor_settings : subtract the blank and fit unweighted, as most readers' software does
-    compare : also write comparison.csv against the concentrations that the export itself holds
+    compare : also write comparison.csv against the concentrations that the exports themselves hold
+    pages : draw a page for each plate, and an index of them
+    """
+
+    curve: Mapping[str, object] = field(default_factory=dict)
+    vendor_settings: bool = False
+    compare: bool = False
+    pages: bool = True
+
+    def rules(self) -> AssayRules:
+        """Rules of assays.
+
+        Raises
+        ------
+        DesignError : a model or a weighting that is not known
+        """
+        vendors = {"weighting": "none", "subtract_blank": True} if self.vendor_settings else {}
+        try:
+            return AssayRules(curve=CurveRules.model_validate({**vendors, **self.curve}))
+        except ValidationError as error:
+            faults = [fault(f"--{part['loc'][0]}", f"'{part['input']}' is not known. {part['msg']}") for part in error.errors()]
+            raise DesignError(faults) from error
+
+
+def calibrate_export(
+    exports: Path | Sequence[Path], map_path: Path | None, out: Path, choice: CalibrationChoice | None = None, work: Work | None = None
+) -> Calibrated:
+    """Concentrations of reader exports, written as tables and pages into a folder.
+
+    All plates of an analyte are calibrated together, because the variance of readings is pooled over them. An export that
+    cannot be read does not hold up the others.
+
+    Parameters
+    ----------
+    exports : reader exports, or folders of them
+    map_path : plate map for all exports, or folder of maps called as the exports; None when maps lie in ``maps`` beside the exports,
+        or when the exports hold their layouts
+    out : folder for readings, wells, curves, verdicts, concentrations, findings and pages
+    choice : how curves are fitted and what else is written
+    work : executor and progress
 
     Raises
     ------
-    InputError : export or map cannot be read
+    InputError : no export can be read
+    DesignError : a model or a weighting that is not known
     """
-    single = read_export(export, map_file, Work())
-    curve = CurveRules(weighting="none", subtract_blank=True) if vendor_settings else CurveRules()
-    calibration = calibrate_plates(single.inputs, Assays(AssayRules(curve=curve), single.readouts), Decisions(), Work())
-    findings = tabulate_findings([*single.inputs.found, *inspect_plates(calibration, OUTCOMES.empty(), single.readouts)])
+    choice, work = choice or CalibrationChoice(), work or Work()
+    rules = choice.rules()
+    batch = find_exports([exports] if isinstance(exports, Path) else exports, map_path)
+    if not batch.asked:
+        raise InputError(batch.faults)
+    read = read_exports(batch.asked, work)
+    calibration = calibrate_plates(read.inputs, Assays(rules, read.readouts), Decisions(), work)
+    seen = inspect_plates(calibration, OUTCOMES.empty(), read.readouts)
+    findings = tabulate_findings([*batch.found, *read.inputs.found, *seen])
+    comparison = compare_with_vendor(read.inputs.vendor, calibration.wells, calibration.curves)
     frames = [
-        single.inputs.readings,
+        read.inputs.readings,
         calibration.wells,
         calibration.curves,
         calibration.verdicts,
@@ -310,9 +368,13 @@ def calibrate_export(export: Path, map_file: Path | None, out: Path, *, vendor_s
     ]
     files = {f"{table.kind.name}.csv": compose_csv(table.frame) for table in frames}
     files["curves.json"] = compose_curves(calibration.curves)
-    if compare:
-        files["comparison.csv"] = compose_csv(compare_with_vendor(single.inputs.vendor, calibration.wells, calibration.curves))
-    return Written(write_files(out, files), findings)
+    if choice.compare:
+        files["comparison.csv"] = compose_csv(comparison)
+    faults = (*batch.faults, *read.faults)
+    bench = Bench(calibration, rules, read.readouts, comparison, findings, faults)
+    if choice.pages:
+        files |= compose_pages(bench, work)
+    return Calibrated(write_files(out, files), findings, faults, summarise_plates(bench))
 
 
 def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None) -> Written:

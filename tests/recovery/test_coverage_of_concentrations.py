@@ -7,10 +7,10 @@ its variance estimate, so the Monte Carlo error is taken from the spread between
 
 import numpy as np
 
-from exvivo.numerics.curves import fit_pooled
 from exvivo.numerics.inverse import Readings, estimate_concentrations
 from exvivo.numerics.least_squares import Standards
 from exvivo.numerics.logistic import value
+from exvivo.numerics.pooling import fit_pooled
 from exvivo.numerics.variance import Array, VarianceFunction
 
 TRUTH = np.array([0.07, 1.15, np.log(350.0), 3.2])

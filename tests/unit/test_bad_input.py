@@ -240,7 +240,7 @@ def test_ten_faults_of_a_protocol_are_ten_messages(study: Study) -> None:
         "planned_n: 150": "planned_n: many",
         "reference: vehicle": "reference: vehicel",
         "population: SSc\n": "population: SCS\n",
-        "model: 4PL": "model: 6PL",
+        "model: auto": "model: 6PL",
         "control: isotype": "control: isotipe",
         "set: FAS": "set: FASS",
         "variable: mrss": "variable: mrs",

@@ -14,6 +14,7 @@ from exvivo.calibrate.quantify import describe_wells, quantify_specimens
 from exvivo.calibrate.standards import WELL_SCHEMA, Well, fit_plates
 from exvivo.engine import Parcel, digest_frame
 from exvivo.numerics.curves import Curve
+from exvivo.numerics.least_squares import Family
 from exvivo.study.model import AssayRules, ElisaReadout
 from exvivo.study.tables import CONCENTRATIONS, CONTROLS, CURVES, LIMITS, SHARED_ERROR, VERDICTS, WELLS
 
@@ -67,10 +68,17 @@ def _has_curve(plate: JudgedPlate) -> bool:
     return plate.judged.fitted.curve is not None
 
 
+def _print_parameters(curve: Curve) -> dict[str, float | None]:
+    """Parameters by their names; a line on two log axes has neither upper asymptote nor asymmetry."""
+    a, b, log_c, d, *bent = (float(parameter) for parameter in curve.parameters)
+    if curve.family is Family.POWER_LAW:
+        return {"a": a, "b": b, "c": math.exp(log_c), "d": None, "g": None}
+    return {"a": a, "b": b, "c": math.exp(log_c), "d": d, "g": math.exp(bent[0]) if bent else 1.0}
+
+
 def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Row:
     if curve is None:
         raise ValueError("a plate without curve has no row of curve parameters")
-    a, b, log_c, d = (float(parameter) for parameter in curve.parameters)
     notes = [
         *(["top-asymptote"] if not curve.asymptote_determined else []),
         *(["shape-at-limit"] if curve.at_limit else []),
@@ -80,15 +88,17 @@ def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Ro
     return {
         "plate": plate.judged.fitted.plate,
         "analyte": task.analyte,
-        "model": task.rules.curve.model,
-        "parameters": json.dumps({"a": a, "b": b, "c": math.exp(log_c), "d": d, "g": 1.0}),
-        "branch": None,
+        "model": curve.family.value,
+        "parameters": json.dumps(_print_parameters(curve)),
+        "branch": None if curve.branch is None else curve.branch.value,
         "weighting": curve.weighting.value,
         "lloq": plate.judged.limits.lloq,
         "uloq": plate.judged.limits.uloq,
         "unit": plate.judged.fitted.unit,
         "sigma0": curve.variance.sigma0,
         "kappa": curve.variance.kappa,
+        "linear": curve.variance.linear,
+        "variance_df": curve.variance.df if math.isfinite(curve.variance.df) else None,
         "standards": int(plate.judged.fitted.standards.signal.size),
         "df": curve.df,
         "covariance": json.dumps([[float(cell) for cell in row] for row in curve.covariance]),

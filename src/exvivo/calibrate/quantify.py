@@ -98,7 +98,7 @@ def quantify_specimens(plates: Sequence[Judged]) -> tuple[list[Row], list[Row]]:
         rows.append(row)
         if answer is not None and row["status"] not in {SpecimenStatus.REFUSED, SpecimenStatus.MISSING}:
             key = {name: row[name] for name in ("plate", "analyte", "specimen")}
-            shared.append({**key, **dict(zip(LOADINGS, answer.loading, strict=True))})
+            shared.append({**key, **dict(zip(LOADINGS, (*answer.loading, *[0.0] * (len(LOADINGS) - len(answer.loading))), strict=True))})
     return rows, shared
 
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import polars as pl
 
-from exvivo.numerics.curves import Curve, PooledFit, Weighting, fit_pooled
+from exvivo.numerics.curves import Curve, Weighting
 from exvivo.numerics.least_squares import Standards
+from exvivo.numerics.pooling import Model, PooledFit, fit_pooled
 from exvivo.study.decisions import Decision, Decisions, TargetKind
 from exvivo.study.design import SignalKind, WellRole, well_position
 from exvivo.study.model import AssayRules, ElisaReadout
@@ -32,9 +33,10 @@ from exvivo.study.units import AS_GIVEN, conversion_factor
 
 Row = Mapping[str, object]
 
-FEWEST_LEVELS = 4  # as many as the curve has parameters
+FEWEST_LEVELS = {Model.FOUR: 4, Model.FIVE: 5, Model.POWER_LAW: 2, Model.AUTO: 4}  # as many as the curve has parameters
 TOP_TOLERANCE = 0.05
 REDUCED_ABSOLUTE, REDUCED_RELATIVE = 0.002, 0.01
+REDUCED_FLUORESCENCE, OPTICAL_LIMIT = 0.5, 10.0  # fluorescence is printed in halves; no absorbance reaches 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +131,16 @@ def fit_plates(wells: Sequence[Well], rules: AssayRules) -> tuple[FittedPlate, .
 
     A plate gets no curve when its units clash or it has fewer usable standard wells or levels than the curve needs.
     """
-    weighting = Weighting(rules.curve.weighting)
+    weighting, model = Weighting(rules.curve.weighting), Model(rules.curve.model)
     plates = []
     for name, own in _by_plate(wells).items():
         used = [well for well in own if is_fitted(well, rules)]
         standards = Standards(np.array([log_nominal(w) for w in used]), np.array([w.signal for w in used], dtype=np.float64))
         plates.append(FittedPlate(name, tuple(own), standards, None))
-    fittable = [plate for plate in plates if _is_fittable(plate)]
+    fittable = [plate for plate in plates if _is_fittable(plate, FEWEST_LEVELS[model])]
     if not fittable:
         return tuple(plates)
-    fit: PooledFit = fit_pooled([plate.standards for plate in fittable], weighting)
+    fit: PooledFit = fit_pooled([plate.standards for plate in fittable], weighting, model)
     fitted = {
         plate.plate: replace(plate, curve=curve, keeps_own_variance=not pooled)
         for plate, curve, pooled in zip(fittable, fit.curves, fit.pooled, strict=True)
@@ -158,9 +160,9 @@ def log_nominal(well: Well) -> float:
     return float(np.log(well.nominal)) if well.nominal else -np.inf
 
 
-def _is_fittable(plate: FittedPlate) -> bool:
+def _is_fittable(plate: FittedPlate, fewest: int) -> bool:
     levels = np.unique(plate.standards.log_conc)
-    return plate.unit is not None and plate.standards.signal.size > FEWEST_LEVELS and levels.size >= FEWEST_LEVELS
+    return plate.unit is not None and plate.standards.signal.size > fewest and levels.size >= fewest
 
 
 def _by_plate(wells: Iterable[Well]) -> dict[str, list[Well]]:
@@ -393,5 +395,6 @@ def _compare_reduction(wells: Sequence[Well], blank: float | None) -> float | No
     if not both:
         return None
     ours, theirs = np.array(both).T
-    tolerance = REDUCED_ABSOLUTE + REDUCED_RELATIVE * np.abs(theirs)
+    is_optical = np.max(np.abs(ours)) < OPTICAL_LIMIT
+    tolerance = (REDUCED_ABSOLUTE if is_optical else REDUCED_FLUORESCENCE) + REDUCED_RELATIVE * np.abs(theirs)
     return float(min(np.max(np.abs(ours - shift - theirs) / tolerance) for shift in (0.0, blank or 0.0)))

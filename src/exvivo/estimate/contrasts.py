@@ -7,7 +7,7 @@ and the exact sign test of the pairs whose direction is known. Every registered 
 sensitivities beside it, always the same ones, never chosen after looking.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +23,6 @@ from exvivo.numerics.permutation import compare_sign_flips
 from exvivo.numerics.ranks import bound_median, bound_signed_rank, compare_signed_rank, compare_signs, estimate_hodges_lehmann, smallest_p
 from exvivo.study.model import Analysis
 from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
-
-Loadings = Mapping[tuple[str, str], Array]
-"""Loading of each (plate, specimen) on the errors shared by its curve, shape (4,), ln units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +200,3 @@ def _estimate_unpaired(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
         return noted.estimated(fit.contrast([0, 1], level=rules.analysis.confidence), Method.MIXED_UNPAIRED)
     except (ValueError, np.linalg.LinAlgError):
         return replace(noted, method=Method.MIXED_UNPAIRED).refused(Reason.NOT_CONVERGED)
-
-
-def share_of_calibration(pairs: Pairs, loadings: Loadings, se: float) -> float | None:
-    """Share of the variance of the mean ln ratio that comes from errors shared on standard curves.
-
-    Members of a pair on one plate move together, so that most of it cancels; what is left is the square of
-    the mean difference of their loadings, summed over plates.
-    """
-    if not loadings or se <= 0 or not pairs.count:
-        return None
-    moved: dict[str, Array] = {}
-    for sign, readings in ((1.0, pairs.drug), (-1.0, pairs.comparator)):
-        for reading in readings:
-            places = [(plate, s) for plate in reading.plates for s in reading.specimens if (plate, s) in loadings]
-            for plate, specimen in places:
-                part = sign * loadings[plate, specimen] / (len(places) * pairs.count)
-                moved[plate] = moved.get(plate, np.zeros_like(part)) + part
-    return float(sum(float(part @ part) for part in moved.values()) / se**2) if moved else None

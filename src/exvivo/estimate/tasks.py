@@ -7,13 +7,13 @@ nothing else, so that its result is the same on any executor and can be remember
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from math import log
 
 import numpy as np
 import polars as pl
 
 from exvivo.engine import Parcel, digest_frame
-from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities, share_of_calibration
+from exvivo.estimate.carried import carry_calibration
+from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
 from exvivo.estimate.pairs import (
     Pairs,
@@ -38,12 +38,11 @@ from exvivo.estimate.serum import (
 )
 from exvivo.estimate.statistics import STATISTICS, as_statistic
 from exvivo.estimate.subgroups import estimate_modifier
-from exvivo.numerics.inference import error_of_interval
 from exvivo.study.decisions import Decisions
 from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import LOADINGS, SharedError
-from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Severity
+from exvivo.study.statuses import EffectRole, Reason, Severity
 from exvivo.study.tables import EFFECTS, Table
 
 
@@ -182,7 +181,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from estimate_modifier(described, pairs, _values(task), task.modifier, task.rules)
         return
     if not _in_serum(pairs, task.frame, arms):
-        yield _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
+        yield from _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
         yield from list_sensitivities(described, pairs, task.rules)
         over = None
     else:
@@ -230,7 +229,7 @@ def _carry_over(task: Task, pairs: Pairs, arms: Mapping[str, Mapping[str, str]])
 def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
     """Registered estimate under serum; where serum carries the readout over, the uncorrected one beside it."""
     if over is None:
-        yield _with_calibration(estimate_crossed(described, pairs, task.rules), pairs, task)
+        yield from _with_calibration(estimate_crossed(described, pairs, task.rules), pairs, task)
         yield from list_crossed_sensitivities(described, pairs, task.rules)
         return
     yield described.refused(Reason.SERUM_CARRY_OVER, over)
@@ -279,13 +278,13 @@ def _interaction(base: Effect, inside: Pairs, without: Pairs, task: Task) -> Eff
     return estimate_differences(described, subset, differences, task.rules).noting({"pairs_left_out": left_out or None})
 
 
-def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Effect:
-    """The row with the share of its variance that comes from standard curves."""
-    if effect.status is not EffectStatus.ESTIMATED or effect.df is None or effect.ci_low is None or effect.ci_high is None:
-        return effect
-    se = error_of_interval(log(effect.ci_low), log(effect.ci_high), effect.df, level=task.analysis.confidence)
+def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Iterator[Effect]:
+    """The registered row with the error of standard curves in it; where that widens it, also the row without."""
     loadings = {(row["plate"], row["specimen"]): np.array([row[name] for name in LOADINGS]) for row in task.loadings.to_dicts()}
-    return effect.noting({"calibration_share": share_of_calibration(pairs, loadings, se)})
+    carried = carry_calibration(effect, pairs, loadings, task.analysis.confidence)
+    yield carried
+    if carried.ci_high != effect.ci_high:
+        yield replace(effect, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
 
 
 def _pairs(task: Task, frame: pl.DataFrame) -> Pairs:

@@ -20,7 +20,9 @@ from exvivo.study.design import ReadingStatus
 DELIMITERS = ("\t", ";", ",")
 _LATIN_NOTE = "not UTF-8: read as {0} (declared fallback); check accents and degree signs"
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_SPACES = str.maketrans("", "", " \u00a0\u2009\u202f")
+_SPACES = " \u00a0\u2009\u202f"
+_BY_SPACES = re.compile(rf"[+-]?\d{{1,3}}(?:[{_SPACES}]\d{{3}})+(?:[.,]\d*)?")
+_INNER = str.maketrans("", "", _SPACES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ def parse_table(data: bytes, where: str, delimiter: str | None = None) -> Delimi
     filled = [row for row in split_rows(decoded.text, mark, where) if any(cell.strip() for cell in row.cells)]
     if not filled:
         raise InputError(fault(where, "no header: no cell holds any text", "column names", "Export the file again"))
+    filled = _without_empty_tail(filled)
     header = tuple(cell.strip() for cell in filled[0].cells)
     faults = _header_faults(header, f"{where}, line {filled[0].line}")
     faults += [
@@ -171,6 +174,15 @@ def parse_table(data: bytes, where: str, delimiter: str | None = None) -> Delimi
         raise InputError(faults)
     rows, lines = tuple(row.cells for row in filled[1:]), tuple(row.line for row in filled[1:])
     return DelimitedTable(header, rows, lines, mark, decoded.encoding, decoded.notes)
+
+
+def _without_empty_tail(rows: Sequence[TextRow]) -> list[TextRow]:
+    """Rows without the columns after the last named one, where nothing stands in them: Excel often writes such columns."""
+    named = [at for at, cell in enumerate(rows[0].cells) if cell.strip()]
+    width, full = named[-1] + 1, len(rows[0].cells)
+    if width == full or any(cell.strip() for row in rows for cell in row.cells[width:]):
+        return list(rows)
+    return [TextRow(row.line, row.cells[:width]) if len(row.cells) == full else row for row in rows]
 
 
 def _header_faults(header: Sequence[str], where: str) -> list[str]:
@@ -201,18 +213,27 @@ def compose_rows(rows: Iterable[Sequence[str]], delimiter: str) -> str:
     return buffer.getvalue()
 
 
+_POINT = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _PLAIN = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:(?:\.\d{3})+(,)\d*|(?:,\d{3})+(\.)\d*|(?:\.\d{3}){2,}|(?:,\d{3}){2,})")
 _OPEN = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 
 
+def _without_spaces(text: str) -> str:
+    """A number's text without outer blanks and blanks between thousands; other blanks stay, so that ``1 2`` is no number."""
+    plain = text.strip().replace("\u2212", "-")
+    return plain.translate(_INNER) if _BY_SPACES.fullmatch(plain) else plain
+
+
 def is_number_like(text: str) -> bool:
     """Whether a text is a number under one decimal mark or the other.
 
-    >>> is_number_like("3,337"), is_number_like("-1e-4"), is_number_like("OVRFLW")
-    (True, True, False)
+    >>> is_number_like("3,337"), is_number_like("-1e-4"), is_number_like("OVRFLW"), is_number_like("1 234,5"), is_number_like("0.1 2")
+    (True, True, False, True, False)
     """
-    plain = text.translate(_SPACES)
+    if _POINT.fullmatch(text):
+        return True
+    plain = _without_spaces(text)
     return bool(_PLAIN.fullmatch(plain) or _GROUPED.fullmatch(plain))
 
 
@@ -229,7 +250,9 @@ def parse_number(text: str, decimal: str) -> float:
     >>> parse_number("3,337", ","), parse_number("1,234.5", "."), parse_number("1e-3", ".")
     (3.337, 1234.5, 0.001)
     """
-    plain = text.translate(_SPACES)
+    if decimal == "." and _POINT.fullmatch(text):
+        return float(text)
+    plain = _without_spaces(text)
     other = "," if decimal == "." else "."
     if _PLAIN.fullmatch(plain) and other not in plain:
         return float(plain.replace(decimal, "."))
@@ -254,7 +277,9 @@ def decimal_evidence(text: str) -> str | None:
     >>> [decimal_evidence(text) for text in ("0,12", "0.12", "3,337", "12", "1.234,5")]
     [',', '.', '?', None, ',']
     """
-    plain = text.translate(_SPACES)
+    if _POINT.fullmatch(text):
+        return "." if "." in text else None
+    plain = _without_spaces(text)
     if _GROUPED.fullmatch(plain):
         return _grouped_decimal(plain)
     if not _PLAIN.fullmatch(plain):
@@ -311,31 +336,52 @@ _STATUS_WORDS = {
     "overflow": ReadingStatus.OVERFLOW,
     "over": ReadingStatus.OVERFLOW,
     "ovf": ReadingStatus.OVERFLOW,
+    "overrange": ReadingStatus.OVERFLOW,
+    "over range": ReadingStatus.OVERFLOW,
+    "oor >": ReadingStatus.OVERFLOW,
+    "oor>": ReadingStatus.OVERFLOW,
     "sat": ReadingStatus.OVERFLOW,
     "#sat": ReadingStatus.OVERFLOW,
     "saturated": ReadingStatus.OVERFLOW,
     "> max": ReadingStatus.OVERFLOW,
     ">max": ReadingStatus.OVERFLOW,
     "max": ReadingStatus.OVERFLOW,
+    "< min": ReadingStatus.MISSED,
+    "<min": ReadingStatus.MISSED,
+    "oor <": ReadingStatus.MISSED,
+    "oor<": ReadingStatus.MISSED,
+    "#low": ReadingStatus.MISSED,
+    "undrflw": ReadingStatus.MISSED,
+    "underflow": ReadingStatus.MISSED,
     "missed": ReadingStatus.MISSED,
     "error": ReadingStatus.MISSED,
     "nan": ReadingStatus.MISSED,
     "n/a": ReadingStatus.MISSED,
     "#n/a": ReadingStatus.MISSED,
+    "na": ReadingStatus.MISSED,
+    "nd": ReadingStatus.MISSED,
+    "n.d.": ReadingStatus.MISSED,
+    "n.a.": ReadingStatus.MISSED,
     "path?": ReadingStatus.MISSED,
     "range?": ReadingStatus.MISSED,
     "invalid": ReadingStatus.MISSED,
     "masked": ReadingStatus.MASKED,
     "mask": ReadingStatus.MASKED,
     "excluded": ReadingStatus.MASKED,
+    "outlier": ReadingStatus.MASKED,
+    "rejected": ReadingStatus.MASKED,
     "": ReadingStatus.EMPTY,
     "-": ReadingStatus.EMPTY,
     "--": ReadingStatus.EMPTY,
+    "\u2013": ReadingStatus.EMPTY,
+    "\u2014": ReadingStatus.EMPTY,
 }
 _STATUS_SHAPES = (
     (re.compile(r"[+]{2,}|[*]{2,}|#{2,}"), ReadingStatus.OVERFLOW),
     (re.compile(r">\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.OVERFLOW),
+    (re.compile(r"<\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MISSED),
     (re.compile(r"[?]{2,}"), ReadingStatus.MISSED),
+    (re.compile(r"#(VALUE!|DIV/0!|REF!|NUM!|NAME[?]|NULL!|N/A|ERROR!|SPILL!|CALC!)"), ReadingStatus.MISSED),
     (re.compile(r"[*]\s*[+-]?\d+([.,]\d+)?"), ReadingStatus.MASKED),
 )
 
@@ -349,7 +395,7 @@ def signal_status(text: str) -> ReadingStatus | None:
     plain = text.strip()
     if is_number_like(plain):
         return ReadingStatus.OK
-    known = _STATUS_WORDS.get(plain.lower())
+    known = _STATUS_WORDS.get(" ".join(plain.lower().split()))
     if known is not None:
         return known
     return next((status for shape, status in _STATUS_SHAPES if shape.fullmatch(plain)), None)

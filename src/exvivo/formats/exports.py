@@ -4,13 +4,13 @@ Formats are asked in order, the specific before the general: a plain grid is tri
 most exports contain one. A layout that none knows is refused with what was seen, never guessed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import gen5, grid, kaleido, magellan, mars, skanit, softmax
+from exvivo.formats import bioplex, envision, gen5, grid, kaleido, magellan, mars, skanit, softmax, xponent
 from exvivo.formats.delimited import decode_text
-from exvivo.formats.workbook import cell_text, is_workbook, parse_workbook
+from exvivo.formats.workbook import Sheet, cell_text, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord
 
 Parser = Callable[[bytes, str], ExportRecord]
@@ -27,14 +27,35 @@ class Format:
     parse: Parser
 
 
-FORMATS = (
-    Format(skanit.FORMAT, skanit.recognises, skanit.parse),
+@dataclass(frozen=True, slots=True)
+class BookFormat:
+    """A format of workbooks, asked with the sheets of a file that is opened once."""
+
+    knows: Callable[[Sequence[Sheet]], bool]
+    parse: Callable[[Sequence[Sheet], str], ExportRecord]
+
+
+BOOKS = (
+    BookFormat(skanit.knows, skanit.parse_sheets),
+    BookFormat(magellan.knows, magellan.parse_sheets),
+    BookFormat(mars.knows, mars.parse_sheets),
+    BookFormat(bioplex.knows, bioplex.parse_sheets),
+)
+_SPECIFIC = (
     Format(softmax.FORMAT, softmax.recognises, softmax.parse),
     Format(gen5.FORMAT, gen5.recognises, gen5.parse),
-    Format(magellan.FORMAT, magellan.recognises, magellan.parse),
     Format(mars.FORMAT, mars.recognises, mars.parse),
     Format(kaleido.FORMAT, kaleido.recognises, kaleido.parse),
-    Format(grid.FORMAT, grid.recognises, grid.parse),
+    Format(envision.FORMAT, envision.recognises, envision.parse),
+    Format(xponent.FORMAT, xponent.recognises, xponent.parse),
+    Format(bioplex.FORMAT, bioplex.recognises, bioplex.parse),
+)
+_GENERAL = Format(grid.FORMAT, grid.recognises, grid.parse)
+FORMATS = (
+    Format(skanit.FORMAT, skanit.recognises, skanit.parse),
+    Format(magellan.FORMAT, magellan.recognises, magellan.parse),
+    *_SPECIFIC,
+    _GENERAL,
 )
 
 
@@ -45,7 +66,12 @@ def recognise(name: str, data: bytes) -> Parser:
     ------
     InputError : no format knows them; the message shows the first lines
     """
-    for candidate in FORMATS:
+    return _first_of(FORMATS, name, data)
+
+
+def _first_of(formats: Sequence[Format], name: str, data: bytes) -> Parser:
+    """Parser of the first of some formats that knows the bytes of an export."""
+    for candidate in formats:
         if candidate.recognises(data):
             return candidate.parse
     seen = _first_lines(name, data)
@@ -61,7 +87,13 @@ def parse_export(name: str, data: bytes) -> ExportRecord:
     ------
     InputError : no format knows it, or the one that does finds faults
     """
-    return recognise(name, data)(data, name)
+    if not is_workbook(data):
+        return _first_of((*_SPECIFIC, _GENERAL), name, data)(data, name)
+    sheets = parse_workbook(data, name).sheets
+    for book in BOOKS:
+        if book.knows(sheets):
+            return book.parse(sheets, name)
+    return _first_of((_GENERAL,), name, data)(data, name)
 
 
 def _first_lines(name: str, data: bytes) -> list[str]:

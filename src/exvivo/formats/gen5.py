@@ -1,10 +1,13 @@
-"""Agilent BioTek Gen5 text exports of endpoint absorbance: bytes -> plates as printed; and back.
+"""Agilent BioTek Gen5 text exports of endpoint reads: bytes -> plates as printed; and back.
 
 In flow the bytes of a ``.txt`` export; out flows an :class:`ExportRecord`. Each plate begins with
 ``Plate Number``. Its matrices print, for each row letter, one line of wells for each data set, and
 the last cell of a line is the name of that data set. The name is read line by line: real files
 swap two wavelengths between two rows. ``450`` and ``read:450`` are raw; ``Blank read:450`` and
 ``450-570`` are reduced; a name with ``Conc`` holds the software's concentrations before dilution.
+``Lum``, ``Alpha`` and ``read:485/20,528/20`` (excitation, emission) are raw where a plate has no
+absorbance; beside absorbance they are left out with a note. What was read between ``Start Kinetic``
+and ``End Kinetic`` is no endpoint, whatever the step is called.
 The matrix ``Layout`` gives each well's identity and ``Conc/Dil``: the concentration of a standard,
 and of a sample the *fraction* of specimen in the well, so that 0.25 is a fourfold dilution.
 
@@ -44,11 +47,13 @@ from exvivo.study.design import (
 
 FORMAT = "gen5"
 _LETTERS = "ABCDEFGHIJKLMNOP"
+_LARGEST = 24
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEAD = re.compile(
     r"(Software Version|Experiment File Path:|Protocol File Path:|Plate Number|Reading Type|Procedure Details)(?:([\t;,])|\s*$)"
 )
 _RAW = re.compile(r"(?:(?P<read>.*):)?(?P<nm>\d{3,4})")
+_LIGHT = re.compile(r"(?:(?P<read>.*):)?(?:(?:\d{3,4}(?:/\d+)?,)?(?P<nm>\d{3,4})(?:/\d+)?|Lum|Alpha)", re.IGNORECASE)
 _REDUCED = re.compile(r"(?:blank|corrected|delta|reduced)\b.*|.*\d{3,4}\s*[-\u2212]\s*\d{3,4}.*", re.IGNORECASE)
 _CONCENTRATION = re.compile(r"(?!.*(?:\bmean|\bstd|\bsd\b|\bcv|\bcount|dil)).*\bconc.*", re.IGNORECASE)
 _UNIT = re.compile(r"(?:[fpnumµμ]|micro)?g/[dmuµμ]?l", re.IGNORECASE)
@@ -56,11 +61,13 @@ _MASKED = re.compile(r"\*[^*]+\*")
 _ROLES = (
     (re.compile(r"STD\d*", re.IGNORECASE), WellRole.STANDARD),
     (re.compile(r"BLK\d*", re.IGNORECASE), WellRole.BLANK),
-    (re.compile(r"(?:CTL|CTRL|POS|NEG|PC|NC|QC)\d*", re.IGNORECASE), WellRole.QC),
+    (re.compile(r"(?:CTL|CTRL|(?:POS|NEG)(?:CON|CTL|CTRL)?|PC|NC|QC)\d*", re.IGNORECASE), WellRole.QC),
     (re.compile(r"SPL\d*", re.IGNORECASE), WellRole.SPECIMEN),
 )
 _PREFIX = {WellRole.STANDARD: "STD", WellRole.BLANK: "BLK", WellRole.QC: "CTL", WellRole.SPECIMEN: "SPL"}
 _DETECTION = re.compile(r"(Absorbance|Fluorescence|Luminescence|FP|TRF|Alpha)\s+(\w[\w ]*)")
+_ABSORBANCE = "Absorbance Endpoint"
+_RANGE = re.compile(r"([A-P])\d{1,2}\.\.([A-P])\d{1,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +112,12 @@ class _Matrix:
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """What the name of a data set means; ``kind`` is None for concentrations."""
+    """What the name of a data set means; ``kind`` is None for concentrations, ``light`` what was counted where not absorbed."""
 
     label: str
     kind: SignalKind | None
     wavelength_nm: int | None
+    light: bool = False
 
 
 def recognises(data: bytes) -> bool:
@@ -128,7 +136,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
 
     Raises
     ------
-    InputError : all at once: no raw absorbance, kinetic or other reads, rows cut short or missing, unknown words, two decimal marks
+    InputError : all at once: no raw readings, kinetic or spectral reads, rows cut short or missing, unknown words, two decimal marks
     """
     decoded = decode_text(data, where)
     sections = _split_plates(list(_lines(decoded.text, where)))
@@ -188,10 +196,13 @@ def _matrix_rows(lines: Sequence[_Line], n_columns: int) -> Iterator[_Row]:
 def _reads(lines: Sequence[_Line]) -> dict[str, str]:
     """Detection of each named read of the procedure, such as ``Absorbance Endpoint``; a read without a name has the empty one."""
     found: dict[str, str] = {}
+    kinetic = False
     for line, below in zip(lines, [*lines[1:], _Line(0, ())], strict=False):
+        kinetic = line.cell(0) == "Start Kinetic" or (kinetic and line.cell(0) != "End Kinetic")
         if line.cell(0) == "Read":
             own = _DETECTION.match(line.cell(1))
-            found["" if own else line.cell(1)] = own[0] if own else below.cell(1)
+            detection = own[0] if own else below.cell(1)
+            found["" if own else line.cell(1)] = detection.replace("Endpoint", "Kinetic") if kinetic else detection
     return found
 
 
@@ -199,16 +210,30 @@ def _series(label: str, reads: Mapping[str, str]) -> _Series | None:
     """Meaning of the name of a data set; None if it is none that is read. A single data set may have no name."""
     if not label:
         return _Series("", SignalKind.RAW, None)
-    raw = _RAW.fullmatch(label)
-    read = (raw["read"] or "") if raw else ""
-    known = raw is not None and 190 <= int(raw["nm"]) <= 1100
-    if raw and known and reads.get(read, "Absorbance").startswith("Absorbance") and (read in reads or not _REDUCED.fullmatch(label)):
-        return _Series(label, SignalKind.RAW, int(raw["nm"]))
+    raw = _raw_series(label, reads)
+    if raw is not None:
+        return raw
     if _REDUCED.fullmatch(label):
         difference = re.search(r"\d{3,4}\s*[-\u2212]\s*\d{3,4}", label)
-        nm = re.search(r"(?:^|[:\s\[])(\d{3,4})\]?$", label)
+        nm = re.search(r"(?:^|[:,\s\[])(\d{3,4})(?:/\d+)?\]?$", label)
         return _Series(label, SignalKind.REDUCED, int(nm[1]) if nm and not difference else None)
     return _Series(label, None, None) if _CONCENTRATION.fullmatch(label) else None
+
+
+def _raw_series(label: str, reads: Mapping[str, str]) -> _Series | None:
+    """Meaning of a name that ends in a wavelength or says what kind of light was counted; None unless an endpoint was read."""
+    match = _RAW.fullmatch(label) or _LIGHT.fullmatch(label)
+    if match is None or (match["nm"] and not 190 <= int(match["nm"]) <= 1100):
+        return None
+    read = match["read"] or ""
+    if read not in reads and _REDUCED.fullmatch(label):
+        return None
+    light = match.re is _LIGHT
+    others = [detection for detection in reads.values() if not detection.startswith("Absorbance")]
+    detection = reads.get(read, next(iter(others), "") if light else _ABSORBANCE)
+    if not detection.endswith("Endpoint") or (light and detection == _ABSORBANCE):
+        return None
+    return _Series(label, SignalKind.RAW, int(match["nm"]) if match["nm"] else None, detection != _ABSORBANCE)
 
 
 def _choose(matrices: Sequence[_Matrix], reads: Mapping[str, str]) -> tuple[dict[str, _Series], list[str]]:
@@ -216,17 +241,17 @@ def _choose(matrices: Sequence[_Matrix], reads: Mapping[str, str]) -> tuple[dict
     chosen: dict[str, _Series] = {}
     taken: set[tuple[SignalKind | None, int | None]] = set()
     notes: dict[str, str] = {}
-    full = (row for matrix in matrices if not matrix.is_layout() for row in matrix.rows if row.label or len(row.cells) == matrix.n_columns)
-    for row in full:
-        if row.label in chosen or row.label in notes:
-            continue
-        found = _series(row.label, reads)
-        if found is None:
-            notes[row.label] = f"line {row.number}: '{row.label}' not read: it is neither absorbance nor a concentration"
+    full = [row for matrix in matrices if not matrix.is_layout() for row in matrix.rows if row.label or len(row.cells) == matrix.n_columns]
+    first = {row.label: row for row in reversed(full)}
+    series = {row.label: _series(row.label, reads) for row in full}
+    absorbance = any(one.kind is SignalKind.RAW and not one.light for one in series.values() if one)
+    for label, found in series.items():
+        if found is None or (found.light and absorbance):
+            notes[label] = f"line {first[label].number}: '{label}' not read: it is neither absorbance nor a concentration"
         elif found.kind is not SignalKind.RAW and (found.kind, found.wavelength_nm) in taken:
-            notes[row.label] = f"line {row.number}: '{row.label}' not read: it derives from data that are read already"
+            notes[label] = f"line {first[label].number}: '{label}' not read: it derives from data that are read already"
         else:
-            chosen[row.label] = found
+            chosen[label] = found
             taken.add((found.kind, found.wavelength_nm))
     return chosen, list(notes.values())
 
@@ -240,13 +265,16 @@ def _plate_faults(lines: Sequence[_Line], matrices: Sequence[_Matrix], where: st
         first = next((line.number for line in lines if any(line.cells)), 1)
         labels = dict.fromkeys(row.label for matrix in results for row in matrix.rows)
         read_as = ", ".join(dict.fromkeys(reads.values()))
-        found = f"no rows of raw absorbance; {'rows are named ' + ', '.join(labels) if labels else 'there is no matrix of results'}"
+        found = f"no rows of raw readings; {'rows are named ' + ', '.join(labels) if labels else 'there is no matrix of results'}"
         found += f"; the plate was read as {read_as}" if read_as else ""
-        yield fault(f"{where}, line {first}", found, "an endpoint absorbance matrix", "Export the matrix of the endpoint read")
+        yield fault(f"{where}, line {first}", found, "the matrix of an endpoint read", "Export the matrix of the endpoint read")
     for matrix in matrices:
         yield from _matrix_faults(matrix, where)
+        if matrix.n_columns > _LARGEST:
+            yield fault(f"{where}, line {matrix.line}", "a plate of more than 384 wells", "8 x 12 or 16 x 24 wells", "Leave this file out")
+            return
     rows = [row for matrix in results for row in matrix.rows if row.label in chosen]
-    letters = _expected_letters(matrices)
+    letters = _read_letters(lines) or _expected_letters(matrices)
     for label in chosen:
         mine = [row for row in rows if row.label == label]
         have = [row.letter for row in mine]
@@ -268,6 +296,15 @@ def _matrix_faults(matrix: _Matrix, where: str) -> Iterator[str]:
         if len(row.cells) < matrix.n_columns:
             found = f"row {row.letter} ends after {len(row.cells)} of {matrix.n_columns} wells"
             yield fault(f"{where}, line {row.number}", found, "a full row", "Export again")
+
+
+def _read_letters(lines: Sequence[_Line]) -> str:
+    """Row letters of the wells that the procedure names, as in ``C1..C24``; none where it reads the full plate."""
+    ranges = [match for line in lines if (match := _RANGE.fullmatch(line.cell(1)))]
+    if not ranges or any(line.cell(1) == "Full Plate" for line in lines):
+        return ""
+    read = {at for match in ranges for at in range(_LETTERS.index(match[1]), _LETTERS.index(match[2]) + 1)}
+    return "".join(_LETTERS[at] for at in sorted(read))
 
 
 def _expected_letters(matrices: Sequence[_Matrix]) -> str:
@@ -295,11 +332,13 @@ def _status(text: str) -> ReadingStatus | None:
 def _decide_decimal(sections: Sequence[Sequence[_Line]], matrices: Sequence[Sequence[_Matrix]], where: str) -> tuple[str, tuple[str, ...]]:
     """Decimal mark of the file, and a note when only the size of an absorbance tells it."""
     texts: list[str] = []
+    light = False
     for section, many in zip(sections, matrices, strict=True):
         chosen, _ = _choose(many, _reads(section))
+        light = light or any(one.light for one in chosen.values())
         named = {*chosen, "Conc/Dil"}
         texts += [text for matrix in many for row in matrix.rows if row.label in named for text in row.cells]
-    if {decimal_evidence(text) for text in texts} - {None} == {"?"}:
+    if not light and {decimal_evidence(text) for text in texts} - {None} == {"?"}:
         example = next(text for text in texts if decimal_evidence(text) == "?")
         return ",", (f"'{example}' was read with a decimal comma: no plate absorbs {example.replace(',', '')}",)
     return decide_decimal(texts, where), ()
@@ -421,9 +460,14 @@ def _curves(lines: Sequence[_Line], decimal: str, unit: str | None) -> Iterator[
             if not any(below.cells):
                 break
             cells = dict(zip(line.cells, below.cells, strict=False))
-            letters = {name: text for name, text in cells.items() if re.fullmatch(r"[A-G]", name) and is_number_like(text)}
+            letters = {name: text for name, text in cells.items() if re.fullmatch(r"[A-G]", name) and _is_marked(text, decimal)}
             parameters = MappingProxyType({name: parse_number(text, decimal) for name, text in letters.items()})
             yield VendorCurve(cells.get("Curve Formula", ""), parameters, unit, f"line {below.number}")
+
+
+def _is_marked(text: str, decimal: str) -> bool:
+    """Whether a text is a number with the file's decimal mark."""
+    return is_number_like(text) and decimal_evidence(text) in {None, decimal, *("?" if decimal == "," else "")}
 
 
 def compose(record: ExportRecord) -> bytes:

@@ -1,28 +1,30 @@
 """Plain plate-shaped grids in csv, tab or Excel files: the file a laboratory makes by hand.
 
-In flow the bytes of a text file or a workbook; out flows an :class:`ExportRecord`. A grid is a
-row of column numbers with row letters beside it, or an unlabelled block of exactly 8 x 12 or
-16 x 24 readings. Text above or in the corner of a grid may name its plate and its wavelength; a
-grid of words is the layout of the plate it stands with. Whatever belongs to no grid is kept as
-a note with its place, never read as data.
+In flow the bytes of a text file or a workbook; out flows an :class:`ExportRecord`. A grid is a row of column numbers with row letters
+beside it, or an unlabelled block of exactly 8 x 12 or 16 x 24 readings. Text above or in the corner of a grid may name its plate and its
+wavelength; a grid of words, or one that is titled concentration or dilution, is the layout of the plate it stands with. Whatever
+belongs to no grid is kept as a note with its place, never read as data.
 
-Two grids belong to one plate while the wavelength differs and no title names another plate.
+Two grids belong to one plate while the wavelength or the wells differ and no title names another plate.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.delimited import (
+    DELIMITERS,
     compose_rows,
     decide_decimal,
     decode_text,
+    is_number_like,
     parse_number,
     signal_status,
     sniff_delimiter,
     split_rows,
 )
+from exvivo.formats.frames import find_blocks, find_frames
 from exvivo.formats.workbook import Cell, Sheet, Workbook, cell_origin, cell_text, compose_workbook, is_workbook, parse_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellLayout, WellReading, WellRole, well_name
 
@@ -32,7 +34,13 @@ _SIZES = ((8, 12), (16, 24))
 _TITLE_ROWS = 6
 _MAX_NOTES = 40
 _WAVELENGTH = re.compile(r"(?:wavelength|absorbance|\babs|\bod|\ba)\s*[:=@(\[]?\s*(\d{3,4})(?!\d)|(?<!\d)(\d{3,4})\s*nm", re.IGNORECASE)
-_REDUCED = re.compile(r"(?<!\d)\d{3}\s*(?:nm)?\s*[-−–]\s*\d{3}(?!\d)|reduced|subtracted|corrected|delta", re.IGNORECASE)
+_REDUCED = re.compile(
+    r"(?<!\d)\d{3}\s*(?:nm)?\s*[-−–]\s*\d{3}(?!\d)|reduced|subtracted|corrected|delta|blanked|minus|\bnet\b", re.IGNORECASE
+)
+_PROPERTY = re.compile(
+    r"(?P<name>conc|dil|sample|layout|role)[a-z]*\.?(?:\s+(?:factors?|names?|ids?|map))?\s*(?:[(\[](?P<unit>[^)\]]*)[)\]])?:?",
+    re.IGNORECASE,
+)
 _PLATE = re.compile(r"\s*(?:plate|plaque|platte)(?:\s+name|\s+id)?\s*([:=]?)\s*(.*?)\s*", re.IGNORECASE)
 _DEFAULT_SHEET = re.compile(r"(?:sheet|feuil|tabelle|hoja|foglio|blad)\s*\d*", re.IGNORECASE)
 
@@ -60,7 +68,11 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One plate-shaped block: place of well A1, size, and whether a row of numbers and a column of letters frame it."""
+    """One plate-shaped block: place of its first well, size, and whether a row of numbers and a column of letters frame it.
+
+    A part of a plate begins at ``first_row`` and ``first_column`` (from 0); ``letters_at`` is the column of letters that do not
+    stand just before the first well.
+    """
 
     area: Area
     top: int
@@ -70,22 +82,27 @@ class Grid:
     header: bool
     letters: bool
     titles: tuple[str, ...] = ()
+    first_row: int = 0
+    first_column: int = 0
+    letters_at: int | None = None
 
     def cells(self) -> Iterator[tuple[str, Cell, str]]:
         """Well name, cell and origin, row by row."""
         for row in range(self.n_rows):
             for column in range(self.n_columns):
                 at = (self.top + row, self.left + column)
-                yield well_name(row, column), self.area.cell(*at), self.area.origin(*at)
+                yield well_name(self.first_row + row, self.first_column + column), self.area.cell(*at), self.area.origin(*at)
 
     def covers(self, row: int, column: int) -> bool:
         """Whether a cell belongs to the grid or to its frame."""
-        inside_rows = self.top - self.header <= row < self.top + self.n_rows
-        return inside_rows and self.left - self.letters <= column < self.left + self.n_columns
+        if not self.top - self.header <= row < self.top + self.n_rows:
+            return False
+        inside = self.left - (self.letters and self.letters_at is None) <= column < self.left + self.n_columns
+        return inside or (self.letters and column == self.letters_at)
 
     def plate_size(self) -> tuple[int, int]:
         """Rows and columns of the smallest plate that holds the grid."""
-        return next(size for size in _SIZES if self.n_rows <= size[0] and self.n_columns <= size[1])
+        return next(size for size in _SIZES if self.first_row + self.n_rows <= size[0] and self.first_column + self.n_columns <= size[1])
 
 
 def read_areas(data: bytes, where: str) -> tuple[tuple[Area, ...], tuple[str, ...]]:
@@ -96,10 +113,43 @@ def read_areas(data: bytes, where: str) -> tuple[tuple[Area, ...], tuple[str, ..
     InputError : the bytes are neither
     """
     if is_workbook(data):
-        return tuple(Area(sheet.name, sheet.rows) for sheet in parse_workbook(data, where).sheets), ()
+        return show_areas(parse_workbook(data, where).sheets)
     decoded = decode_text(data, where)
-    rows = split_rows(decoded.text, sniff_delimiter(decoded.text), where)
-    return (Area(None, tuple(row.cells for row in rows), tuple(row.line for row in rows)),), decoded.notes
+    return (_split(decoded.text, sniff_delimiter(decoded.text), where),), decoded.notes
+
+
+def show_areas(sheets: Sequence[Sheet]) -> tuple[tuple[Area, ...], tuple[str, ...]]:
+    """Sheets that a person sees, and notes on those that are hidden."""
+    shown = [sheet for sheet in sheets if not sheet.hidden] or sheets
+    hidden = tuple(f"sheet '{sheet.name}' is hidden and was not read" for sheet in sheets if sheet not in shown)
+    return tuple(Area(sheet.name, sheet.rows) for sheet in shown), hidden
+
+
+def _split(text: str, delimiter: str, where: str) -> Area:
+    """The one area of a text under one delimiter."""
+    rows = split_rows(text, delimiter, where)
+    return Area(None, tuple(row.cells for row in rows), tuple(row.line for row in rows))
+
+
+def _grid_areas(data: bytes, where: str) -> tuple[tuple[Area, ...], tuple[str, ...]]:
+    """Areas as :func:`read_areas` gives them; for a text, under the first delimiter that shows a grid: prose may mislead."""
+    areas, notes = read_areas(data, where)
+    if is_workbook(data) or _has_grid(areas):
+        return areas, notes
+    text = decode_text(data, where).text
+    for delimiter in DELIMITERS:
+        try:
+            other = (_split(text, delimiter, where),)
+        except InputError:
+            continue
+        if _has_grid(other):
+            return other, notes
+    return areas, notes
+
+
+def _has_grid(areas: Sequence[Area]) -> bool:
+    """Whether any grid of readings can be found."""
+    return any(_is_filled(grid) and is_reading_grid(grid) for area in areas for grid in find_grids(area))
 
 
 def find_grids(area: Area) -> tuple[Grid, ...]:
@@ -112,41 +162,25 @@ def find_grids(area: Area) -> tuple[Grid, ...]:
 
 def _labelled_grids(area: Area) -> Iterator[Grid]:
     """Grids framed by column numbers and row letters."""
-    for row in range(len(area.rows) - 1):
-        for column in range(1, len(area.rows[row])):
-            if area.text(row, column).lstrip("0") != "1" or area.text(row + 1, column - 1).upper() != "A":
-                continue
-            n_columns = next((n for n in range(1, 25) if area.text(row, column + n).lstrip("0") != str(n + 1)), 24)
-            n_rows = next((n for n in range(1, 17) if n > 15 or area.text(row + 1 + n, column - 1).upper() != _LETTERS[n]), 16)
-            if n_columns > 1 and n_rows > 1:
-                yield Grid(area, row + 1, column, n_rows, n_columns, header=True, letters=True)
+    frames, _ = find_frames(_texts(area))
+    for one in frames:
+        letters_at = None if one.letters == one.left - 1 else one.letters
+        yield Grid(
+            area, one.top, one.left, one.n_rows, one.n_columns, header=True, letters=True,
+            first_row=one.first_row, first_column=one.first_column, letters_at=letters_at,
+        )  # fmt: skip
+
+
+def _texts(area: Area) -> list[list[str]]:
+    """Texts of all cells without outer blanks."""
+    return [[cell_text(cell).strip() for cell in row] for row in area.rows]
 
 
 def _bare_grids(area: Area) -> Iterator[Grid]:
     """Blocks of exactly 8 x 12 or 16 x 24 readings, with at most one of the two label frames."""
-    runs = [_signal_run(area, row) for row in range(len(area.rows))]
-    row = 0
-    while row < len(runs):
-        end = row
-        while end < len(runs) and runs[end] is not None and runs[end] == runs[row]:
-            end += 1
-        run = runs[row]
-        if run is not None:
-            left, width = run
-            numbered = all(area.text(row, left + n).lstrip("0") == str(n + 1) for n in range(width))
-            if (end - row - numbered, width) in _SIZES:
-                letters = all(area.text(row + numbered + n, left - 1).upper() == _LETTERS[n] for n in range(end - row - numbered))
-                yield Grid(area, row + numbered, left, end - row - numbered, width, header=numbered, letters=letters and left > 0)
-        row = max(end, row + 1)
-
-
-def _signal_run(area: Area, row: int) -> tuple[int, int] | None:
-    """First column and length of the one unbroken run of 12 or 24 readings of a row, else None."""
-    kinds = [_is_signal(cell) for cell in area.rows[row]]
-    places = [at for at, is_signal in enumerate(kinds) if is_signal]
-    if len(places) in {12, 24} and places[-1] - places[0] == len(places) - 1:
-        return places[0], len(places)
-    return None
+    signals = [[_is_signal(cell) for cell in row] for row in area.rows]
+    for one in find_blocks(_texts(area), signals, _SIZES):
+        yield Grid(area, one.top, one.left, one.n_rows, one.n_columns, header=one.has_numbers, letters=one.has_letters)
 
 
 def _is_signal(cell: Cell) -> bool:
@@ -234,7 +268,7 @@ _LAYOUT_CELL = re.compile(
     r"(?P<name>.*?)"
     r"(?:\s*[=@]\s*(?P<value>\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?)|\s+(?P<measured>\d+(?:[.,]\d+)?)(?=\s*\S*g/\S+))?"
     r"(?:\s*(?P<unit>(?:[fpnumµμ]|micro)?g/[dmuµμ]?[lL]))?"
-    r"(?:\s+(?:1\s*:\s*|[x×])(?P<dilution>\d+(?:[.,]\d+)?)\s*)?"
+    r"(?:\s+(?:(?:1\s*:\s*|[x×]\s*)(?P<dilution>\d+(?:[.,]\d+)?)|(?P<times>\d+(?:[.,]\d+)?)\s*[x×])\s*)?"
 )
 
 
@@ -258,7 +292,7 @@ def parse_layout_cell(text: str) -> LayoutCell | None:
     match = _LAYOUT_CELL.fullmatch(text.strip())
     if match is None or not text.strip():
         return None
-    value, dilution = match["value"] or match["measured"], match["dilution"]
+    value, dilution = match["value"] or match["measured"], match["dilution"] or match["times"]
     name = match["name"].strip()
     return LayoutCell(
         role_of_name(name),
@@ -289,6 +323,32 @@ def layout_of_words(grid: Grid) -> tuple[WellLayout, ...]:
     )
 
 
+def layout_property(grid: Grid) -> tuple[str, str | None]:
+    """Property of a layout that a grid's nearest titles say, and its unit: ``concentration``, ``dilution`` or ``name``; else nothing.
+
+    A grid of readings never is called so; a grid of numbers that is would be read as light.
+    """
+    for title in (*reversed(grid.titles[-2:]), grid.area.name or ""):
+        match = _PROPERTY.fullmatch(title)
+        if match is None:
+            continue
+        name = {"conc": "concentration", "dil": "dilution"}.get(match["name"].lower(), "name")
+        if name != "name" or is_word_grid(grid) or _is_whole(grid):
+            return name, match["unit"]
+    return "", None
+
+
+def _is_whole(grid: Grid) -> bool:
+    """Whether a grid holds whole numbers only, as numbers of samples are and light hardly is."""
+    texts = (cell_text(cell).strip() for _, cell, _ in grid.cells())
+    return all(text.isdecimal() for text in texts if text)
+
+
+def is_reading_grid(grid: Grid) -> bool:
+    """Whether a grid holds readings, not words and not a layout's numbers."""
+    return not layout_property(grid)[0] and not is_word_grid(grid)
+
+
 def is_word_grid(grid: Grid) -> bool:
     """Whether a grid holds names rather than readings: over half of its filled cells are neither numbers nor words of a reader."""
     filled = [cell for _, cell, _ in grid.cells() if cell_text(cell).strip()]
@@ -303,10 +363,9 @@ def _is_filled(grid: Grid) -> bool:
 def recognises(data: bytes) -> bool:
     """Whether any grid of readings can be found."""
     try:
-        areas, _ = read_areas(data, "file")
+        return _has_grid(_grid_areas(data, "file")[0])
     except InputError:
         return False
-    return any(_is_filled(grid) and not is_word_grid(grid) for area in areas for grid in find_grids(area))
 
 
 def parse(data: bytes, where: str) -> ExportRecord:
@@ -316,25 +375,34 @@ def parse(data: bytes, where: str) -> ExportRecord:
     ------
     InputError : all at once: no grid, unknown words among readings, dates, two decimal marks, rows cut short
     """
-    areas, notes = read_areas(data, where)
+    areas, notes = _grid_areas(data, where)
     everything = [(area, find_grids(area)) for area in areas]
     found = [(area, tuple(grid for grid in many if _is_filled(grid))) for area, many in everything]
     grids = [grid for _, many in found for grid in many]
-    if not any(not is_word_grid(grid) for grid in grids):
+    reading = [grid for grid in grids if is_reading_grid(grid)]
+    if not reading:
         message = "no plate-shaped grid of readings was found"
         raise InputError(fault(where, message, "row letters A to H and column numbers 1 to 12, or a block of exactly 8 x 12 readings"))
-    decimal = decide_decimal(
-        (cell for grid in grids if not is_word_grid(grid) for _, cell, _ in grid.cells() if isinstance(cell, str)), where
-    )
-    faults = [message for grid in grids if not is_word_grid(grid) for message in _grid_faults(grid, where)]
+    decimal = decide_decimal((cell for grid in reading for _, cell, _ in grid.cells() if isinstance(cell, str)), where)
+    faults = [message for grid in reading for message in _grid_faults(grid, where)]
+    faults += [message for area, many in everything if many for message in _jump_faults(area, where)]
     if faults:
         raise InputError(faults)
     several = sum(bool(many) for _, many in found) > 1
-    plates = _group_plates(grids, decimal, named_by_sheet=several)
+    grown = _group_plates(grids, decimal, named_by_sheet=several)
+    plates = [replace(plate, layout=_layout(held, where)) for plate, held in zip(grown.plates, grown.layouts, strict=True)]
+    lost = [f"{one.area.origin(one.top, one.left)}: this layout belongs to no plate and was not read" for one in grown.left]
+    lost += [
+        f"{grid.area.origin(grid.top, grid.left)}: {name} without a grid of names was not read"
+        for held in grown.layouts
+        for name, grid in held.items()
+        if "name" not in held
+    ]
+    lost += [note for plate in plates for note in _layout_notes(plate)]
     margins = [note for area, many in everything if many for note in _margins(area, many)]
     if len(margins) > _MAX_NOTES:
         margins = [*margins[:_MAX_NOTES], f"and {len(margins) - _MAX_NOTES} more cells outside the grids"]
-    return ExportRecord(FORMAT, tuple(plates), (*notes, *margins))
+    return ExportRecord(FORMAT, tuple(plates), (*notes, *lost, *margins))
 
 
 def _grid_faults(grid: Grid, where: str) -> Iterator[str]:
@@ -360,35 +428,118 @@ def _grid_faults(grid: Grid, where: str) -> Iterator[str]:
             )
 
 
-def _group_plates(grids: Sequence[Grid], decimal: str, *, named_by_sheet: bool) -> list[PlateRecord]:
-    """Grids joined to plates: a title, another sheet or a wavelength already seen begins a new one."""
-    plates: list[PlateRecord] = []
-    current: Area | None = None
-    waiting: list[WellLayout] = []
-    for grid in grids:
-        titled, name = title_plate(grid.titles)
-        if is_word_grid(grid):
-            if plates and current is grid.area and not plates[-1].layout:
-                plates[-1] = replace(plates[-1], layout=layout_of_words(grid))
-            else:
-                waiting = list(layout_of_words(grid))
-            continue
-        readings = tuple(_readings(grid, decimal))
-        sheet = grid.area.name or ""
-        same_sheet = current is grid.area or title_wavelength([sheet]) is not None
-        seen = {(reading.wavelength_nm, reading.kind) for reading in plates[-1].readings} if plates else set()
-        continues = plates and same_sheet and (readings[0].wavelength_nm, readings[0].kind) not in seen
-        if continues and (not titled or name == plates[-1].name):
-            plates[-1] = replace(plates[-1], readings=plates[-1].readings + readings)
+def _jump_faults(area: Area, where: str) -> Iterator[str]:
+    """Column numbers and row letters that skip: what stands behind would be lost."""
+    for jump in find_frames(_texts(area))[1]:
+        place = f"{where}, {area.origin(jump.row, jump.column)}"
+        yield fault(place, jump.found, "one after the other", "Fill the gap, or export the whole plate")
+
+
+@dataclass(slots=True)
+class _Growing:
+    """Plates so far, with the layout grids that stand with each, and those that still wait for a plate."""
+
+    plates: list[PlateRecord] = field(default_factory=list)
+    layouts: list[dict[str, Grid]] = field(default_factory=list)
+    waiting: dict[str, Grid] = field(default_factory=dict)
+    left: list[Grid] = field(default_factory=list)
+    area: Area | None = None
+
+    def add_layout(self, grid: Grid) -> None:
+        """A layout grid belongs to the plate before it on its sheet, else to the next plate."""
+        name = layout_property(grid)[0] or "name"
+        held = self.layouts[-1] if self.layouts and self.area is grid.area else self.waiting
+        if name in held:
+            held = self.waiting
+        if name in held:
+            self.left.append(held[name])
+        held[name] = grid
+
+    def settle(self) -> None:
+        """Layout grids that found no next plate belong to the only plate without names, if there is one."""
+        bare = [held for held in self.layouts if "name" not in held]
+        if self.waiting and len(bare) == 1:
+            bare[0].update(self.waiting)
         else:
+            self.left += self.waiting.values()
+
+
+def _group_plates(grids: Sequence[Grid], decimal: str, *, named_by_sheet: bool) -> _Growing:
+    """Grids joined to plates: a title, another sheet, or a wavelength already seen in the same wells begins a new one."""
+    found = _Growing()
+    for grid in grids:
+        if not is_reading_grid(grid):
+            found.add_layout(grid)
+            continue
+        titled, name = title_plate(grid.titles)
+        readings = tuple(_readings(grid, decimal))
+        last = found.plates[-1] if found.plates else None
+        if last is not None and _continues(last, readings, grid, found.area) and (not titled or name == last.name):
+            size = max((last.n_rows, last.n_columns), grid.plate_size())
+            found.plates[-1] = replace(last, n_rows=size[0], n_columns=size[1], readings=last.readings + readings)
+        else:
+            sheet = grid.area.name or ""
             if not titled and named_by_sheet and not _DEFAULT_SHEET.fullmatch(sheet) and title_wavelength([sheet]) is None:
                 name = sheet
-            plates.append(PlateRecord(name, len(plates) + 1, *grid.plate_size(), readings))
-        if waiting and not plates[-1].layout:
-            plates[-1] = replace(plates[-1], layout=tuple(waiting))
-            waiting = []
-        current = grid.area
-    return plates
+            found.plates.append(PlateRecord(name, len(found.plates) + 1, *grid.plate_size(), readings))
+            found.layouts.append(dict(found.waiting))
+            found.waiting.clear()
+        found.area = grid.area
+    found.settle()
+    return found
+
+
+def _continues(last: PlateRecord, readings: Sequence[WellReading], grid: Grid, area: Area | None) -> bool:
+    """Whether readings may belong to the last plate: same sheet, and another wavelength, kind or part of the plate."""
+    if area is not grid.area and title_wavelength([grid.area.name or ""]) is None:
+        return False
+    seen = {(one.wavelength_nm, one.kind, one.well) for one in last.readings}
+    return not any((one.wavelength_nm, one.kind, one.well) in seen for one in readings)
+
+
+def _layout(held: Mapping[str, Grid], where: str) -> tuple[WellLayout, ...]:
+    """Layout of one plate from its grid of names, with what grids of concentrations and dilutions add."""
+    if "name" not in held:
+        return ()
+    numbers = {name: _numbers(grid, where) for name, grid in held.items() if name != "name"}
+    _, unit = layout_property(held["concentration"]) if "concentration" in held else ("", None)
+    laid = []
+    for one in layout_of_words(held["name"]):
+        concentration = numbers.get("concentration", {}).get(one.well)
+        known = one.role in {WellRole.STANDARD, WellRole.QC} and one.concentration is None and concentration is not None
+        dilution = numbers.get("dilution", {}).get(one.well) if one.dilution is None else one.dilution
+        laid.append(replace(one, concentration=concentration, unit=unit, dilution=dilution) if known else replace(one, dilution=dilution))
+    return tuple(laid)
+
+
+def _numbers(grid: Grid, where: str) -> dict[str, float]:
+    """Numbers of a layout grid by well; ``1:50`` is 50.
+
+    Raises
+    ------
+    InputError : cells that are no numbers, or whose decimal mark cannot be told
+    """
+    texts = {well: (re.sub(r"^1\s*:\s*|^[x×]\s*|\s*[x×]$", "", cell_text(cell).strip()), origin) for well, cell, origin in grid.cells()}
+    filled = {well: pair for well, pair in texts.items() if signal_status(pair[0]) is not ReadingStatus.EMPTY}
+    decimal = decide_decimal((text for text, _ in filled.values()), f"{where}, {grid.area.origin(grid.top, grid.left)}")
+    name = layout_property(grid)[0]
+    faults = [
+        fault(f"{where}, {origin}", f"well {well}: {name} '{text}' is no number", "a number")
+        for well, (text, origin) in filled.items()
+        if not is_number_like(text)
+    ]
+    if faults:
+        raise InputError(faults)
+    return {well: parse_number(text, decimal) for well, (text, _) in filled.items()}
+
+
+def _layout_notes(plate: PlateRecord) -> Iterator[str]:
+    """Names that end in a number where other wells give that name with a dilution: an x or 1: may be missing."""
+    diluted = {one.name for one in plate.layout if one.dilution is not None}
+    for one in plate.layout:
+        base, _, number = (one.name or "").rpartition(" ")
+        if one.dilution is None and number.isdecimal() and base in diluted:
+            yield f"{one.origin}: '{one.name}' was read as a name; is it '{base} x{number}', with the x of a dilution missing?"
 
 
 def _readings(grid: Grid, decimal: str) -> Iterator[WellReading]:

@@ -3,13 +3,14 @@
 In flow the bytes of an xlsx export; out flows an :class:`ExportRecord`. A sheet is one plate: a row
 for each well, a column for each measurement (``Raw data``, ``Label1``, ...), the wells in the column
 ``Well positions``, in any order. Below the wells the software prints what it did; there the
-measurements are numbered and each states its wavelength, and ``Meas. temperature: Label2: ...``
-gives them the names that head the columns. What people typed beside the wells is noted, not read.
+measurements are numbered and each states its wavelength (of light the emission), and ``Meas.
+temperature: Label2: ...`` or ``Label: ...`` gives them the names that head the columns. What people
+typed beside the wells is noted, not read.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
@@ -24,8 +25,9 @@ _HEAD_ROWS = 10
 _SIGNAL = re.compile(r"Raw data|Label\s*\d+", re.IGNORECASE)
 _WELL_LIKE = re.compile(r"[A-Za-z]{1,2}\d{1,3}")
 _MODE = re.compile(r"Measurement mode:\s*(.+)", re.IGNORECASE)
-_WAVELENGTH = re.compile(r"Measurement (?:wavelength|filter):?\s*(\d{3,4})\s*nm", re.IGNORECASE)
-_NAMED = re.compile(r"Meas\.? temperature:\s*([^:]+):", re.IGNORECASE)
+_ENDPOINTS = re.compile(r"absorbance|(?:fluorescence|luminescence)(?!.*polari[sz]ation).*", re.IGNORECASE)
+_WAVELENGTH = re.compile(r"(?:Measurement|Emission) (?:wavelength|filter):?\s*(\d{3,4})(?:\.0+)?(?:\s*nm\b|\s*$)", re.IGNORECASE)
+_NAMED = re.compile(r"(?:Meas\.? temperature:\s*([^:]+):|Label:\s*(.+))", re.IGNORECASE)
 _WORKSPACE = re.compile(r"(?:.*[\\/])?([^\\/]+)\.wsp", re.IGNORECASE)
 _PLATE_TYPE = re.compile(r"Plate (?:definition file|description|type).*384", re.IGNORECASE)
 
@@ -55,6 +57,11 @@ def recognises(data: bytes) -> bool:
         sheets = parse_workbook(data, "file").sheets
     except InputError:
         return False
+    return knows(sheets)
+
+
+def knows(sheets: Sequence[Sheet]) -> bool:
+    """Whether one of the sheets has a column of well positions beside a column of measurements."""
     return any(_find_table(sheet) for sheet in sheets)
 
 
@@ -65,7 +72,11 @@ def parse(data: bytes, where: str) -> ExportRecord:
     ------
     InputError : all at once: no wells, other reads than absorbance, kinetics, wells that no plate has, wells twice, unknown words
     """
-    sheets = parse_workbook(data, where).sheets
+    return parse_sheets(parse_workbook(data, where).sheets, where)
+
+
+def parse_sheets(sheets: Sequence[Sheet], where: str) -> ExportRecord:
+    """Plates of a workbook that is open; faults as of :func:`parse`."""
     tables = [table for sheet in sheets if (table := _find_table(sheet))]
     faults = [message for table in tables for message in _faults(table, where)]
     if not tables:
@@ -85,14 +96,22 @@ def _find_table(sheet: Sheet) -> _Table | None:
     """Wells of a sheet, None if it has none."""
     for head in range(min(_HEAD_ROWS, len(sheet.rows))):
         names = [cell_text(cell).strip() for cell in sheet.rows[head]]
-        columns = tuple((name, at) for at, name in enumerate(names) if _SIGNAL.fullmatch(name))
-        if _WELLS in names and columns:
-            wells_at = names.index(_WELLS)
-            rows = tuple(_well_rows(sheet, head + 1, wells_at))
-            end = rows[-1][0] + 1 if rows else head + 1
-            below = tuple(cell_text(sheet.cell(row, 0)).strip() for row in range(end, len(sheet.rows)))
+        if _WELLS not in names:
+            continue
+        wells_at = names.index(_WELLS)
+        rows = tuple(_well_rows(sheet, head + 1, wells_at))
+        end = rows[-1][0] + 1 if rows else head + 1
+        below = tuple(cell_text(sheet.cell(row, 0)).strip() for row in range(end, len(sheet.rows)))
+        labels = _labels(below)
+        columns = tuple((name, at) for at, name in enumerate(names) if _SIGNAL.fullmatch(name) or (name and name in labels))
+        if columns:
             return _Table(sheet, head, wells_at, columns, rows, below)
     return None
+
+
+def _labels(below: Sequence[str]) -> list[str]:
+    """Names that the software gave to the measurements."""
+    return [(match[1] or match[2]).strip() for text in below if (match := _NAMED.match(text))]
 
 
 def _well_rows(sheet: Sheet, begin: int, column: int) -> Iterator[tuple[int, str]]:
@@ -113,8 +132,9 @@ def _faults(table: _Table, where: str) -> Iterator[str]:
     if not table.rows:
         yield fault(place, f"no well below '{_WELLS}'", "A1 to H12 or A1 to P24", "Export again")
     for mode in dict.fromkeys(match[1] for text in table.below if (match := _MODE.match(text))):
-        if mode.lower() != "absorbance":
-            yield fault(place, f"the plate was read as {mode}", "Absorbance", "Export the absorbance, or leave this file out")
+        if not _ENDPOINTS.fullmatch(mode):
+            expected = "Absorbance, Fluorescence or Luminescence"
+            yield fault(place, f"the plate was read as {mode}", expected, "Export the endpoint, or leave this file out")
     for name, count in Counter(name for name, _ in table.columns).items():
         if count > 1:
             found = f"column '{name}' stands {count} times: a kinetic read"
@@ -157,7 +177,7 @@ def _plate(table: _Table, position: int, decimal: str) -> PlateRecord:
 def _wavelengths(table: _Table) -> tuple[list[int | None], list[str]]:
     """Wavelength of each column: by the name that the software gave to a measurement, else by the number in the column's name."""
     stated = [int(match[1]) for text in table.below if (match := _WAVELENGTH.search(text))]
-    named = [match[1].strip() for text in table.below if (match := _NAMED.match(text))]
+    named = _labels(table.below)
     if not stated:
         printed = list(dict.fromkeys(int(found) for text in table.below for found in re.findall(r"(?<!\d)(\d{3,4})\s*nm\b", text)))
         stated = printed if len(printed) == 1 == len(table.columns) else []

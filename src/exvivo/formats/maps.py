@@ -9,7 +9,7 @@ where exports and protocol are known, not here.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.delimited import DelimitedTable, compose_rows, decide_decimal, parse_number, parse_table
@@ -26,6 +26,20 @@ _PROPERTIES = {
     "dilution": "dilution",
     "unit": "unit",
 }
+_HEADERS = {
+    "plate": ("plate", "plate id", "plate name", "plate no", "plate number"),
+    "well": ("well", "wells", "well id", "well position", "position"),
+    "role": ("role", "type", "well type", "sample type"),
+    "specimen": ("specimen", "specimen id", "sample", "sample id", "sample name"),
+    "analyte": ("analyte", "assay", "target"),
+    "concentration": ("concentration", "conc", "nominal concentration", "expected concentration", "nominal"),
+    "dilution": ("dilution", "dilution factor", "dil", "fold"),
+    "unit": ("unit", "units"),
+    "lot": ("lot", "lot number", "lot no", "kit lot"),
+}
+_MEANING = {spelling: name for name, spellings in _HEADERS.items() for spelling in spellings}
+_WITH_UNIT = re.compile(r"(?P<name>.+?)\s*[(\[](?P<unit>[^()\[\]]+)[)\]]")
+_FOLD = re.compile(r"(?:1\s*:\s*|[x\u00d7]\s*)(\d+(?:[.,]\d+)?)|(\d+(?:[.,]\d+)?)\s*[x\u00d7]", re.IGNORECASE)
 _CONSTANT = re.compile(r"(role|specimen|analyte|concentration|dilution|unit)\s*[:=]\s*(\S.*)", re.IGNORECASE)
 _ROLES = ", ".join(role.value for role in WellRole)
 
@@ -81,14 +95,14 @@ def _long_table(data: bytes, where: str) -> DelimitedTable | None:
     areas, notes = read_areas(data, where)
     for area in areas:
         first = next((at for at, row in enumerate(area.rows) if any(cell_text(cell).strip() for cell in row)), None)
-        if first is not None and "well" in {area.text(first, at).lower() for at in range(len(area.rows[first]))}:
+        if first is not None and "well" in {_meaning(area.text(first, at))[0] for at in range(len(area.rows[first]))}:
             return _sheet_table(area, first, where, notes) if is_workbook(data) else parse_table(data, where)
     return None
 
 
 def _sheet_table(area: Area, first: int, where: str, notes: tuple[str, ...]) -> DelimitedTable:
     """A long map on a sheet as a text table; ``lines`` are sheet rows."""
-    width = len(area.rows[first])
+    width = max(at + 1 for at in range(len(area.rows[first])) if area.text(first, at))
     rows = [(at + 1, tuple(cell_text(area.cell(at, column)) for column in range(width))) for at in range(first + 1, len(area.rows))]
     filled = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
     header = tuple(area.text(first, column) for column in range(width))
@@ -99,20 +113,47 @@ def _sheet_table(area: Area, first: int, where: str, notes: tuple[str, ...]) -> 
 
 def _parse_long(table: DelimitedTable, where: str) -> MapRecord:
     """The long form."""
-    names = [name.lower() for name in table.header]
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit and lot"
-        raise InputError([fault(where, f"column '{name}' is missing", expected) for name in missing])
+    meanings = [_meaning(name) for name in table.header]
+    names = [name for name, _ in meanings]
+    expected = f"the columns {', '.join(COLUMNS)} and, if wanted, unit and lot"
+    faults = [fault(where, f"column '{name}' is missing", expected) for name in COLUMNS if name not in names]
+    for name in (*COLUMNS, "unit", "lot"):
+        same = [f"'{header}'" for header, meaning in zip(table.header, names, strict=True) if meaning == name]
+        if len(same) > 1:
+            faults.append(fault(where, f"columns {' and '.join(same)} both mean {name}", "each column once", "Take one of them out"))
+    if faults:
+        raise InputError(faults)
+    unit = next((unit for name, unit in meanings if name == "concentration" and unit), "")
     if not table.rows:
         raise InputError(fault(where, "there is no well below the column names", "one row for each well", "Write the map again"))
     entries = []
     for line, row in zip(table.lines, table.rows, strict=True):
         texts = {name: cell.strip() for name, cell in zip(names, row, strict=True)}
+        if unit and "unit" not in names and texts["concentration"]:
+            texts["unit"] = unit
         entries.append(_Entry(texts["plate"] or "1", texts["well"], texts, f"line {line}"))
-    ignored = [name for name in table.header if name.lower() not in {*COLUMNS, "unit", "lot"}]
-    notes = (f"columns not used: {', '.join(ignored)}",) if ignored else ()
+    ignored = [header for header, name in zip(table.header, names, strict=True) if name not in {*COLUMNS, "unit", "lot"}]
+    notes = [f"columns not used: {', '.join(ignored)}"] if ignored else []
+    notes += [
+        f"column '{header}' was read as {name}"
+        for header, name in zip(table.header, names, strict=True)
+        if name in _HEADERS and header.lower() != name
+    ]
     return MapRecord(_check_entries(entries, where), (*table.notes, *notes))
+
+
+def _meaning(header: str) -> tuple[str, str]:
+    """What a column's name means, and the unit that stands in it: ``Conc. (pg/mL)`` is a concentration; other names mean themselves."""
+    match = _WITH_UNIT.fullmatch(header.strip())
+    name, unit = (match["name"], match["unit"]) if match else (header, "")
+    plain = " ".join(re.sub(r"[_.]", " ", name).lower().split())
+    return _MEANING.get(plain, header.lower()), unit.strip()
+
+
+def _fold(text: str) -> str:
+    """The number of ``1:50``, ``x50`` or ``50x``; any other text as it is."""
+    match = _FOLD.fullmatch(text)
+    return (match[1] or match[2]) if match else text
 
 
 def _parse_grids(grids: Sequence[Grid], where: str) -> MapRecord:
@@ -158,7 +199,7 @@ def _check_words(plates: Sequence[PlateMap], where: str) -> tuple[PlateMap, ...]
 
 def _check_entries(entries: Iterable[_Entry], where: str) -> tuple[PlateMap, ...]:
     """Layouts of all wells, or every fault of the file."""
-    listed = list(entries)
+    listed = [replace(one, texts={**one.texts, "dilution": _fold(one.texts.get("dilution", ""))}) for one in entries]
     decimals = {
         name: decide_decimal([entry.texts.get(name, "") for entry in listed], f"{where}, {name}") for name in ("concentration", "dilution")
     }

@@ -2,7 +2,8 @@
 
 In flow the bytes of an xlsx export; out flows an :class:`ExportRecord`. Each step of the protocol
 has a sheet that opens with ``Measurement results``; the corner of a grid says what it holds:
-``Abs`` raw absorbance, ``Blank subtracted`` a reduced signal, ``Conc. [unit]`` the software's
+``Abs`` raw absorbance, ``RLU`` and ``RFU`` light where a file has no absorbance, ``Blank subtracted``
+a reduced signal, ``Conc. [unit]`` the software's
 concentration before dilution, ``Sample`` names. ``Layout definitions`` gives each well's name and
 its concentration or dilution. Whatever people typed beside the grids is not read. Grids that
 repeat others (``Signal``, ``Value``, ``Dilution factor``) are left out with a note.
@@ -37,7 +38,9 @@ _LAYOUT_SHEET = "Layout definitions"
 _CONCENTRATION = re.compile(r"Conc\.?\s*\[(?P<unit>[^\]]*)\]", re.IGNORECASE)
 _AMOUNT = re.compile(r"(?P<value>\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?)\s*(?P<unit>\S+/\S+)?")
 _DILUTION = re.compile(r"1\s*:\s*(?P<fold>\d+(?:[.,]\d+)?)")
-_WAVELENGTH = re.compile(r"Wavelength:\s*(\d{3,4})\s*nm", re.IGNORECASE)
+_WAVELENGTH = re.compile(r"(?:.*\bEm(?:ission)?\b\D{0,20}|Wavelength:\s*)(\d{3,4})\b", re.IGNORECASE)
+_LIGHT = {"RLU", "RFU"}
+_LARGEST = 24
 _PARAMETER = re.compile(r"([a-g])\s*=")
 _REPEATS = {"signal", "value", "dilution factor"}
 
@@ -70,7 +73,17 @@ def recognises(data: bytes) -> bool:
         sheets = parse_workbook(data, "file").sheets
     except InputError:
         return False
-    return any(sheet.cell(0, 0) == _FIRST for sheet in sheets)
+    return knows(sheets)
+
+
+def knows(sheets: Sequence[Sheet]) -> bool:
+    """Whether one of the sheets holds SkanIt measurement results."""
+    return bool(_steps(sheets))
+
+
+def _steps(sheets: Sequence[Sheet]) -> list[Sheet]:
+    """Sheets of measurement results."""
+    return [sheet for sheet in sheets if cell_text(sheet.cell(0, 0)).strip() == _FIRST]
 
 
 def parse(data: bytes, where: str) -> ExportRecord:
@@ -78,24 +91,34 @@ def parse(data: bytes, where: str) -> ExportRecord:
 
     Raises
     ------
-    InputError : all at once: no raw absorbance, unknown words among readings, a layout that cannot be read
+    InputError : all at once: no raw readings, readings that stand twice, unknown words among them, more than 384 wells
     """
-    sheets = parse_workbook(data, where).sheets
-    blocks = [block for sheet in sheets if sheet.cell(0, 0) == _FIRST for block in _find_blocks(sheet)]
+    return parse_sheets(parse_workbook(data, where).sheets, where)
+
+
+def parse_sheets(sheets: Sequence[Sheet], where: str) -> ExportRecord:
+    """Plates of a workbook that is open; faults as of :func:`parse`."""
+    found = [block for sheet in _steps(sheets) for block in _find_blocks(sheet)]
+    absorbance = any(block.corner == "Abs" for block in found)
+    blocks = [block for block in found if not (absorbance and block.corner in _LIGHT)]
     names = list(dict.fromkeys(block.plate for block in blocks))
     faults = [message for block in blocks if _is_signal(block.corner) for message in _block_faults(block, where)]
-    if not any(block.corner == "Abs" for block in blocks):
-        faults.append(fault(where, "no grid of raw absorbance ('Abs')", "a SkanIt export with its absorbance sheet"))
+    faults += _repeats(blocks, where)
+    if not any(_is_raw(block.corner) for block in blocks):
+        corners = ", ".join(dict.fromkeys(f"'{block.corner}'" for block in blocks)) or "none"
+        expected = "a grid whose corner is Abs, RLU or RFU"
+        faults.append(fault(where, f"no grid of raw readings; grids: {corners}", expected, "Export the sheet of the measurement"))
     if faults:
         raise InputError(faults)
     layouts = {name: wells for sheet in sheets if sheet.name == _LAYOUT_SHEET for name, wells in _layouts(sheet)}
-    curves = [_curve(sheet) for sheet in sheets if sheet.cell(0, 0) == _FIRST]
+    curves = [_curve(sheet) for sheet in _steps(sheets)]
     curve = next((found for found in curves if found), None)
     notes = [
         f"{block.sheet.name}: grid '{block.corner}' not read: it repeats or derives from others"
         for block in blocks
         if _is_repeat(block.corner)
     ]
+    notes += [f"{block.sheet.name}: grid '{block.corner}' not read: it is no absorbance" for block in found if block not in blocks]
     plates = [_plate(name, at, [block for block in blocks if block.plate == name], layouts) for at, name in enumerate(names, 1)]
     return ExportRecord(FORMAT, tuple(replace(plate, vendor_curve=curve) for plate in plates), tuple(notes))
 
@@ -108,12 +131,20 @@ def _find_blocks(sheet: Sheet) -> Iterator[_Block]:
         found = _WAVELENGTH.match(text)
         if found:
             wavelength = int(found[1])
-        numbered = next((n for n in range(1, 25) if sheet.cell(row, n + 1) != float(n + 1)), 24) if sheet.cell(row, 1) == 1.0 else 0
-        if numbered and text and cell_text(sheet.cell(row + 1, 0)).strip() == "A":
-            n_rows = next((n for n in range(1, 17) if cell_text(sheet.cell(row + 1 + n, 0)).strip() != chr(ord("A") + n)), 16)
-            yield _Block(sheet, text, plate, wavelength, row + 1, n_rows, min(numbered, 24))
-        elif text and not cell_text(sheet.cell(row, 1)).strip() and _follows_blank(sheet, row):
-            plate = text if re.match(r"plate|plaque|platte", text, re.IGNORECASE) or _leads_to_grid(sheet, row) else plate
+        elif text and _numbered(sheet, row) and cell_text(sheet.cell(row + 1, 0)).strip() == "A":
+            n_rows = next((n for n in range(1, 16) if cell_text(sheet.cell(row + 1 + n, 0)).strip() != chr(ord("A") + n)), 16)
+            yield _Block(sheet, text, plate, wavelength, row + 1, n_rows, _numbered(sheet, row))
+        elif text and not cell_text(sheet.cell(row, 1)).strip() and (_follows_blank(sheet, row) or len(text) > 2):
+            named = re.match(r"plate|plaque|platte", text, re.IGNORECASE) and _follows_blank(sheet, row)
+            plate = text if named or _leads_to_grid(sheet, row) else plate
+
+
+def _numbered(sheet: Sheet, row: int) -> int:
+    """How many column numbers from 1 on stand in a row; software and people also write them as text."""
+    count = 0
+    while cell_text(sheet.cell(row, count + 1)).strip() == str(count + 1):
+        count += 1
+    return count if count > 1 else 0
 
 
 def _follows_blank(sheet: Sheet, row: int) -> bool:
@@ -122,13 +153,19 @@ def _follows_blank(sheet: Sheet, row: int) -> bool:
 
 
 def _leads_to_grid(sheet: Sheet, row: int) -> bool:
-    """Whether a grid begins two rows below: the line is then the plate's name, whatever it is."""
-    return sheet.cell(row + 2, 1) == 1.0 and not cell_text(sheet.cell(row + 1, 0)).strip()
+    """Whether a grid begins one or two rows below: the line is then the plate's name, whatever it is."""
+    blank = not cell_text(sheet.cell(row + 1, 0)).strip()
+    return bool(_numbered(sheet, row + 2 if blank else row + 1)) and not _numbered(sheet, row)
+
+
+def _is_raw(corner: str) -> bool:
+    """Whether a grid holds readings that the software left as they were."""
+    return corner == "Abs" or corner in _LIGHT
 
 
 def _is_signal(corner: str) -> bool:
     """Whether a grid holds readings."""
-    return corner == "Abs" or "subtracted" in corner.lower() or "difference" in corner.lower()
+    return _is_raw(corner) or "subtracted" in corner.lower() or "difference" in corner.lower()
 
 
 def _is_repeat(corner: str) -> bool:
@@ -136,8 +173,30 @@ def _is_repeat(corner: str) -> bool:
     return corner.lower() in _REPEATS
 
 
+def _repeats(blocks: Sequence[_Block], where: str) -> Iterator[str]:
+    """Raw grids of a plate and wavelength that stand again, as kinetic steps print them."""
+    seen: set[tuple[str, int | None]] = set()
+    for block in blocks:
+        key = (block.plate, block.wavelength_nm)
+        if _is_raw(block.corner) and key in seen:
+            place = f"{where}, {cell_origin(block.sheet.name, block.row - 1, 0)}"
+            found = f"'{block.corner}' of {block.plate or 'the plate'} stands again: a kinetic or repeated read"
+            yield fault(place, found, "one endpoint reading of each well", "Export each read on its own")
+        if _is_raw(block.corner):
+            seen.add(key)
+
+
 def _block_faults(block: _Block, where: str) -> Iterator[str]:
-    """Cells of a grid of readings that are neither numbers nor words of the reader."""
+    """Cells of a grid of readings that are neither numbers nor words of the reader, and grids that no plate of 384 wells has."""
+    below = cell_text(block.sheet.cell(block.row + block.n_rows, 0)).strip()
+    if block.n_columns > _LARGEST or below == "Q":
+        place = f"{where}, {cell_origin(block.sheet.name, block.row - 1, 0)}"
+        yield fault(place, "a plate of more than 384 wells", "8 x 12 or 16 x 24 wells", "Leave this file out")
+        return
+    if re.fullmatch(r"[A-P]", below):
+        place = f"{where}, {cell_origin(block.sheet.name, block.row + block.n_rows, 0)}"
+        expected = f"row {chr(ord('A') + block.n_rows)}"
+        yield fault(place, f"row {below} follows row {chr(ord('A') + block.n_rows - 1)}", expected, "Rows were removed: export again")
     for well, cell, origin in block.cells():
         if not isinstance(cell, float) and (not isinstance(cell, str) or signal_status(cell) is None):
             yield fault(f"{where}, {origin}", f"well {well}: '{cell}' is no reading", "a number or a reader's word", "Export again")
@@ -156,7 +215,7 @@ def _plate(name: str, position: int, blocks: Sequence[_Block], layouts: dict[str
 
 def _readings(block: _Block) -> Iterator[WellReading]:
     """Readings of one grid."""
-    kind = SignalKind.RAW if block.corner == "Abs" else SignalKind.REDUCED
+    kind = SignalKind.RAW if _is_raw(block.corner) else SignalKind.REDUCED
     for well, cell, origin in block.cells():
         text = cell_text(cell)
         status = ReadingStatus.OK if isinstance(cell, float) else signal_status(text) or ReadingStatus.MISSED

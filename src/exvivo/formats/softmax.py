@@ -1,18 +1,22 @@
-"""SoftMax Pro text exports of endpoint absorbance: bytes -> plates as printed; and back.
+"""SoftMax Pro text exports of endpoint reads: bytes -> plates as printed; and back.
 
-In flow the bytes of a ``.txt`` export (UTF-16, UTF-8 or Latin-1); out flows an
-:class:`ExportRecord`. A file is a list of blocks between ``Plate:``, ``Group:`` or ``Note:`` and
+In flow the bytes of a ``.txt`` export (UTF-16, UTF-8 or Latin-1; tabs, or another sign where a person
+chose one); out flows an :class:`ExportRecord`. A file is a list of blocks between ``Plate:``, ``Group:`` or ``Note:`` and
 ``~End``. PlateFormat prints the plate's shape, one panel for each wavelength; TimeFormat prints
 one row of 96 numbers for each wavelength. Both may end with the reduced values (one wavelength
 minus the other), which are kept apart from the raw ones. Wavelengths are taken from the label,
-never from the order in which they are usual. Group tables describe the layout and hold the
-concentrations that the software interpolated; they belong to the plate printed before them
-unless they name one.
+never from the order in which they are usual; of fluorescence it is the emission. A plate of which
+some rows were read is printed in full, with empty lines for the rows that were not. Group tables
+describe the layout and hold the concentrations that the software interpolated; they belong to the
+plate printed before them unless they name one. A sample number that several groups use is told
+apart by the name of its group.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.delimited import decide_decimal, decimal_evidence, decode_text, is_number_like, parse_number, signal_status
@@ -32,13 +36,19 @@ from exvivo.study.design import (
 FORMAT = "softmax"
 _BLOCK = re.compile(r"(Plate|Group|Note|Cuvette ?Set|Cuvette|Graph):")
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_TITLE = re.compile(r'^\ufeff?"?Plate:"?[ ]*([\t,;]).*?\1"?(?:PlateFormat|TimeFormat)"?\1', re.MULTILINE)
 _UNIT = re.compile(r"(?:[fpnumµμ]|micro)?g/[dmuµμ]?l", re.IGNORECASE)
+_SIZES = {"96": (8, 12), "384": (16, 24), "6": (8, 12), "12": (8, 12), "24": (8, 12), "48": (8, 12)}
+_ROWS_AT = {"Absorbance": 19, "Luminescence": 28, "Fluorescence": 29}
 _INTERPOLATED_NAMES = {"result", "backcalcconc", "backcalc", "interpolated"}
 _GROUP_ROLES = (
     (re.compile(r"stand|std|calib", re.IGNORECASE), WellRole.STANDARD),
     (re.compile(r"blank|background", re.IGNORECASE), WellRole.BLANK),
     (re.compile(r"control|qc", re.IGNORECASE), WellRole.QC),
 )
+
+
+_Cell = tuple[str, int | None, SignalKind, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +78,22 @@ class _Header:
     name: str | None
     layout: str
     reduced: bool
-    wavelengths: tuple[int, ...]
+    wavelengths: tuple[int | None, ...]
     n_rows: int
     n_columns: int
     first_row: int
+    size: tuple[int, int]
     line: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one group says about one plate."""
+
+    plate: int
+    group: str
+    layout: tuple[WellLayout, ...]
+    vendor: tuple[VendorWell, ...]
 
 
 def recognises(data: bytes) -> bool:
@@ -81,7 +102,7 @@ def recognises(data: bytes) -> bool:
         text = decode_text(data, "file").text
     except InputError:
         return False
-    return any(line.startswith("Plate:") and re.search(r"\t(PlateFormat|TimeFormat)\t", line) for line in _LINE_END.split(text))
+    return _TITLE.search(text) is not None
 
 
 def parse(data: bytes, where: str) -> ExportRecord:
@@ -89,10 +110,10 @@ def parse(data: bytes, where: str) -> ExportRecord:
 
     Raises
     ------
-    InputError : all at once: no plate, a block without ``~End``, other than endpoint absorbance, missing rows, unknown words
+    InputError : all at once: no plate, a block without ``~End``, kinetic or spectral reads, missing rows, unknown words
     """
     decoded = decode_text(data, where)
-    lines = [_Line(at, tuple(cell.strip() for cell in line.split("\t"))) for at, line in enumerate(_LINE_END.split(decoded.text), 1)]
+    lines = _lines(decoded.text)
     blocks = list(_split_blocks(lines))
     faults = [
         fault(f"{where}, line {block.lines[0].number}", f"the {block.kind} block has no '~End': the file is cut off", action="Export again")
@@ -102,20 +123,35 @@ def parse(data: bytes, where: str) -> ExportRecord:
     if not any(block.kind == "Plate" for block in blocks):
         faults.append(fault(where, "no 'Plate:' block", "a text export of SoftMax Pro"))
     plates: list[PlateRecord] = []
-    notes = [*decoded.notes, *_count_note(lines, blocks)]
+    groups: list[tuple[_Block, int, bool]] = []
     run = 0
     for block in blocks:
         if block.kind == "Plate":
-            run = run + 1 if plates and not plates[-1].layout and not plates[-1].vendor_wells else 1
+            run = run + 1 if plates and not (groups and groups[-1][1] == len(plates)) else 1
             try:
                 plates.append(_parse_plate(block, len(plates) + 1, where))
             except InputError as error:
                 faults.extend(error.messages)
-        elif block.kind == "Group" and plates:
-            notes.extend(_attach_group(plates, block, several=run > 1))
+        elif block.kind == "Group":
+            groups.append((block, len(plates), run > 1))
     if faults:
         raise InputError(faults)
-    return ExportRecord(FORMAT, tuple(plates), tuple(notes))
+    notes = [*decoded.notes, *_count_note(lines, blocks)]
+    shares: list[_Share] = []
+    for block, before, several in groups:
+        found, more = _shares_of(plates, block, before or 1, several=several if before else len(plates) > 1)
+        shares += found
+        notes += more
+    return ExportRecord(FORMAT, tuple(_attach(plates, shares)), tuple(notes))
+
+
+def _lines(text: str) -> list[_Line]:
+    """Lines of the file; the delimiter is what follows ``Plate:``. Quotation marks are not obeyed: formulas hold single ones."""
+    title = _TITLE.search(text)
+    lines = enumerate(_LINE_END.split(text), 1)
+    if title is None or title[1] == "\t":
+        return [_Line(at, tuple(map(str.strip, line.split("\t")))) for at, line in lines]
+    return [_Line(at, tuple(cell.strip(' "') for cell in line.split(title[1]))) for at, line in lines]
 
 
 def _split_blocks(lines: Sequence[_Line]) -> Iterator[_Block]:
@@ -150,47 +186,60 @@ def _parse_plate(block: _Block, position: int, where: str) -> PlateRecord:
     header = _parse_header(block.lines[0], where)
     sections = list(_sections(block.lines[1:], header))
     read = _plate_section if header.layout == "PlateFormat" else _time_section
-    cells: list[tuple[str, int | None, SignalKind, str, int]] = []
+    cells: list[_Cell] = []
     faults: list[str] = []
     for section in sections:
-        reduced = header.reduced or not section[0].cell(1).lower().startswith("temperature")
+        reduced = header.reduced or not section[0].cell(1)
         found, messages = read(section, header, reduced=reduced)
         cells.extend(found)
         faults.extend(fault(f"{where}, line {section[0].number}", message, action="Export the plate again") for message in messages)
     if not sections:
         faults.append(fault(f"{where}, line {header.line}", "the plate holds no readings", "a header row of column numbers or wells"))
+    states = [signal_status(text) for *_, text, _ in cells]
     faults += [
         fault(f"{where}, line {line}", f"well {well}: '{text}' is no reading", "a number or a reader's word such as OVRFLW")
-        for well, _, _, text, line in cells
-        if signal_status(text) is None
+        for (well, _, _, text, line), state in zip(cells, states, strict=True)
+        if state is None
     ]
     if faults:
         raise InputError(faults)
     decimals, notes = _decimals([text for *_, text, _ in cells], f"{where}, plate {position}")
-    readings = tuple(_reading(*cell, decimals=decimals) for cell in cells)
+    readings = tuple(_reading(cell, status or ReadingStatus.MISSED, decimals) for cell, status in zip(cells, states, strict=True))
     if len(set(header.wavelengths)) < len(header.wavelengths):
         notes.append(f"the same wavelength was read more than once: {' '.join(map(str, header.wavelengths))} nm")
-    size = (8, 12) if header.n_rows <= 8 and header.n_columns <= 12 else (16, 24)
-    return PlateRecord(header.name, position, *size, readings, notes=tuple(notes))
+    return PlateRecord(header.name, position, *header.size, readings, notes=tuple(notes))
 
 
 def _parse_header(line: _Line, where: str) -> _Header:
-    """Title line of a plate: 21 fields at fixed places."""
-    place = f"{where}, line {line.number}"
+    """Title line of a plate: fields at fixed places, which differ by what was read."""
+    place, mode = f"{where}, line {line.number}", line.cell(5)
     if line.cell(3) not in {"PlateFormat", "TimeFormat"}:
         raise InputError(fault(place, f"'{line.cell(3)}' is no known plate layout", "PlateFormat or TimeFormat"))
-    if (line.cell(4), line.cell(5)) != ("Endpoint", "Absorbance"):
-        found = f"the plate was read as {line.cell(4)} {line.cell(5)}".rstrip()
-        raise InputError(fault(place, found, "Endpoint Absorbance", "Export the endpoint read, or leave this file out"))
-    numbers = [line.cell(at) for at in (17, 19, 20)]
-    wavelengths = line.cell(15).split()
-    if not all(text.isdigit() for text in [*numbers, *wavelengths]) or not wavelengths:
-        raise InputError(fault(place, "the plate's title line is incomplete", "wavelengths and plate size in columns 16 to 21"))
+    if line.cell(4) != "Endpoint" or mode not in _ROWS_AT:
+        found = f"the plate was read as {line.cell(4)} {mode}".rstrip()
+        expected = "Endpoint Absorbance, Luminescence or Fluorescence"
+        raise InputError(fault(place, found, expected, "Export the endpoint read, or leave this file out"))
+    shift = int(mode == "Fluorescence")
+    numbers = [line.cell(at) for at in (17 + shift, _ROWS_AT[mode], _ROWS_AT[mode] + 1)]
+    wavelengths = _wavelengths(line.cell(15 + shift), line.cell(14 + shift), mode)
+    if not all(text.isdigit() for text in numbers) or not wavelengths:
+        expected = f"wavelengths and plate size in columns {16 + shift} to {_ROWS_AT[mode] + 2}"
+        raise InputError(fault(place, "the plate's title line is incomplete", expected))
     n_columns, first_row, n_rows = map(int, numbers)
-    if not (first_row >= 1 and n_rows >= 1 and first_row + n_rows - 1 <= 16 and 1 <= n_columns <= 24):
-        raise InputError(fault(place, f"{n_rows} rows and {n_columns} columns", "a plate of 96 or 384 wells"))
-    nm = tuple(int(text) for text in wavelengths)
-    return _Header(line.cell(1) or None, line.cell(3), line.cell(6) == "Reduced", nm, n_rows, n_columns, first_row, line.number)
+    size = _SIZES.get(line.cell(18 + shift), (0, 0))
+    if not (1 <= first_row <= first_row + n_rows - 1 <= size[0] and 1 <= n_columns <= size[1]):
+        found = f"{n_rows} rows and {n_columns} columns of {line.cell(18 + shift)} wells"
+        raise InputError(fault(place, found, "a plate of at most 384 wells"))
+    reduced = line.cell(6 + shift) == "Reduced"
+    return _Header(line.cell(1) or None, line.cell(3), reduced, wavelengths, n_rows, n_columns, first_row, size, line.number)
+
+
+def _wavelengths(text: str, count: str, mode: str) -> tuple[int | None, ...]:
+    """Wavelengths of a title line; luminescence may be read without any. Empty if the line does not state them."""
+    words = text.split()
+    if words and all(re.fullmatch(r"\d{3,4}(?:[.,]0+)?", word) for word in words):
+        return tuple(int(word[:4].rstrip(".,")) for word in words)
+    return (None,) * (int(count) if count.isdigit() else 1) if mode == "Luminescence" else ()
 
 
 def _sections(lines: Sequence[_Line], header: _Header) -> Iterator[list[_Line]]:
@@ -210,7 +259,7 @@ def _sections(lines: Sequence[_Line], header: _Header) -> Iterator[list[_Line]]:
 def _is_frame(line: _Line, header: _Header) -> bool:
     """Whether a line holds column numbers (PlateFormat) or well names (TimeFormat) from its third cell on."""
     names = [cell for cell in line.cells[2:] if cell]
-    if not names or line.cell(0) or is_number_like(line.cell(1)):
+    if not names or line.cell(0) or not names[0].isalnum() or is_number_like(line.cell(1)):
         return False
     if header.layout == "TimeFormat":
         return all(re.fullmatch(r"[A-P]\d{1,2}", name) for name in names)
@@ -220,7 +269,7 @@ def _is_frame(line: _Line, header: _Header) -> bool:
     )
 
 
-_Found = tuple[list[tuple[str, int | None, SignalKind, str, int]], list[str]]
+_Found = tuple[list[_Cell], list[str]]
 
 
 def _plate_section(section: Sequence[_Line], header: _Header, *, reduced: bool) -> _Found:
@@ -233,11 +282,12 @@ def _plate_section(section: Sequence[_Line], header: _Header, *, reduced: bool) 
             panels.append([])
     panels = [panel for panel in panels if panel]
     labels, messages = _labels(len(panels), header, reduced=reduced)
-    rows = section[1 : header.n_rows + 1]
-    if len(rows) < header.n_rows:
-        messages.append(f"{len(rows)} of {header.n_rows} rows")
+    rows = list(takewhile(lambda line: len(line.cells) > 1, section[1:]))[: header.size[0]]
+    first = header.first_row - 1 if len(rows) == header.n_rows else 0
+    if len(rows) not in {header.size[0], header.n_rows}:
+        messages.append(f"{len(rows)} of {header.size[0]} rows")
     cells = [
-        (well_name(header.first_row - 1 + row, column), nm, kind, line.cell(at), line.number)
+        (well_name(first + row, column), nm, kind, line.cell(at), line.number)
         for (nm, kind), panel in zip(labels, panels, strict=False)
         for row, line in enumerate(rows)
         for at, column in panel
@@ -277,42 +327,53 @@ def _decimals(texts: Sequence[str], where: str) -> tuple[str, list[str]]:
     return decide_decimal(texts, where), []
 
 
-def _reading(well: str, wavelength: int | None, kind: SignalKind, text: str, line: int, *, decimals: str) -> WellReading:
+def _reading(cell: _Cell, status: ReadingStatus, decimals: str) -> WellReading:
     """One printed cell as a reading."""
-    status = signal_status(text) or ReadingStatus.MISSED
+    well, wavelength, kind, text, line = cell
     decimal = decimals if len(decimals) == 1 else decimal_evidence(text) or "."
     signal = parse_number(text, decimal) if status is ReadingStatus.OK else None
     return WellReading(well, wavelength, signal, status, kind, text, f"line {line}")
 
 
-def _attach_group(plates: list[PlateRecord], block: _Block, *, several: bool) -> Iterator[str]:
-    """Give a group's layout and interpolated concentrations to their plate; notes say what could not be given."""
-    group = block.lines[0].cell(0).removeprefix("Group:").strip()
+def _shares_of(plates: Sequence[PlateRecord], block: _Block, before: int, *, several: bool) -> tuple[list[_Share], list[str]]:
+    """What a group says about each plate that it names, else about the one printed before it; notes say what could not be given."""
+    title = block.lines[0]
+    group = title.cell(0).removeprefix("Group:").strip() or title.cell(1)
+    place = f"line {title.number}: group '{group}'"
     at = next((n for n, line in enumerate(block.lines) if {"wells", "well"} & {cell.lower() for cell in line.cells}), None)
     if at is None:
-        yield f"line {block.lines[0].number}: group '{group}' has no column of wells and was left out"
-        return
+        return [], [f"{place} has no column of wells and was left out"]
     head = block.lines[at]
-    rows = []
-    for line in block.lines[at + 1 :]:
-        if not any(line.cells) or line.cell(0) == "Group Column":
-            break
-        rows.append(line)
+    rows = list(takewhile(lambda line: line.cells != ("",) and line.cell(0) != "Group Column", block.lines[at + 1 :]))
     columns = {name.lower(): n for n, name in enumerate(head.cells) if name}
     named = columns.get("wellplatename")
     if named is None and several:
-        yield f"line {block.lines[0].number}: group '{group}' names no plate and follows several: left out"
-        return
+        return [], [f"{place} names no plate and follows several: left out"]
     names = [plate.name for plate in plates]
+    shares: list[_Share] = []
+    notes: list[str] = []
     for name in dict.fromkeys(line.cell(named) if named is not None else None for line in rows):
         if name is not None and names.count(name) != 1:
-            yield f"line {block.lines[0].number}: group '{group}' names plate '{name}', which is not one plate of this file: left out"
+            notes.append(f"{place} names plate '{name}', which is not one plate of this file: left out")
             continue
-        target = len(plates) - 1 if name is None else names.index(name)
+        target = before - 1 if name is None else names.index(name)
         mine = [line if name is None or line.cell(named or 0) == name else None for line in rows]
-        layout, vendor = _group_wells(group, head, mine, _formulas(block))
-        plate = plates[target]
-        plates[target] = replace(plate, layout=plate.layout + layout, vendor_wells=plate.vendor_wells + vendor)
+        shares.append(_Share(target, group, *_group_wells(group, head, mine, _formulas(block))))
+    return shares, notes
+
+
+def _attach(plates: Sequence[PlateRecord], shares: Sequence[_Share]) -> Iterator[PlateRecord]:
+    """Plates with their layouts and interpolated concentrations; a name that several groups give to specimens carries its group."""
+    for at, plate in enumerate(plates):
+        mine = [share for share in shares if share.plate == at]
+        users = Counter(key for share in mine for key in {(one.role, one.name) for one in share.layout})
+        layout = tuple(
+            replace(one, name=f"{share.group} {one.name}") if users[one.role, one.name] > 1 and one.name else one
+            for share in mine
+            for one in share.layout
+        )
+        vendor = tuple(one for share in mine for one in share.vendor)
+        yield replace(plate, layout=layout, vendor_wells=vendor)
 
 
 def _formulas(block: _Block) -> dict[str, str]:

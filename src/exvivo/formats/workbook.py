@@ -4,7 +4,8 @@ In flow the bytes of an xlsx, xlsm, xlsb, ods or xls file; out flow sheets whose
 their A1 places, so that every number can be walked back to ``Sheet1!C5``. Text stays text and a
 number stays a number: a typed ``0,45`` arrives as text and is converted by the caller, who knows
 the decimal mark. An archive is checked before it is opened, because a small file may unpack to
-gigabytes; declared sizes may lie, so the unpacked bytes are counted as well.
+gigabytes; declared sizes may lie, so the unpacked bytes are counted as well. An error such as ``#N/A``
+is the text that Excel shows, and a formula that was never computed is its own text: neither is empty.
 """
 
 import datetime as dt
@@ -12,12 +13,14 @@ import io
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import python_calamine
 import xlsxwriter
 
 from exvivo.errors import InputError, fault
+from exvivo.formats.formulas import lost_cells
 
 Cell = str | float | bool | dt.datetime | dt.date | dt.time | dt.timedelta
 
@@ -32,10 +35,11 @@ _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One sheet: rows from A1 on, trailing empty cells cut off; an empty cell is the empty text."""
+    """One sheet: rows from A1 on, trailing empty cells cut off; an empty cell is the empty text. ``hidden`` as in Excel."""
 
     name: str
     rows: tuple[tuple[Cell, ...], ...]
+    hidden: bool = False
 
     def cell(self, row: int, column: int) -> Cell:
         """Cell at a 0-based place; the empty text outside the filled area."""
@@ -96,19 +100,28 @@ def parse_workbook(data: bytes, where: str) -> Workbook:
         check_archive(data, where)
     try:
         book = python_calamine.load_workbook(io.BytesIO(data))
-        sheets = tuple(_read_sheet(book, name) for name in book.sheet_names)
+        lost = lost_cells(data) if data[:4] != _OLD_EXCEL else {}
+        sheets = tuple(_read_sheet(book, about, lost.get(about.name, {})) for about in book.sheets_metadata)
     except (python_calamine.CalamineError, zipfile.BadZipFile, OSError, ValueError) as error:
         message = fault(where, f"the workbook cannot be opened: {error}", "an undamaged Excel file", "Save it again as xlsx")
         raise InputError(message) from error
     return Workbook(sheets)
 
 
-def _read_sheet(book: python_calamine.CalamineWorkbook, name: str) -> Sheet:
-    """Rows of one sheet, empty tails cut off."""
-    rows = [_trim(row) for row in book.get_sheet_by_name(name).to_python(skip_empty_area=False)]
+def _read_sheet(book: python_calamine.CalamineWorkbook, about: python_calamine.SheetMetadata, lost: Mapping[tuple[int, int], str]) -> Sheet:
+    """Rows of one sheet, empty tails cut off, lost cells put back."""
+    is_hidden = about.visible is not python_calamine.SheetVisibleEnum.Visible
+    if about.typ is not python_calamine.SheetTypeEnum.WorkSheet:
+        return Sheet(about.name, (), is_hidden)
+    cells = book.get_sheet_by_name(about.name).to_python(skip_empty_area=False)
+    for (row, column), text in lost.items():
+        cells += [[] for _ in range(row + 1 - len(cells))]
+        cells[row] += [""] * (column + 1 - len(cells[row]))
+        cells[row][column] = text
+    rows = [_trim(row) for row in cells]
     while rows and not rows[-1]:
         rows.pop()
-    return Sheet(name, tuple(rows))
+    return Sheet(about.name, tuple(rows), is_hidden)
 
 
 def _trim(row: list[Cell]) -> tuple[Cell, ...]:

@@ -147,7 +147,8 @@ def _other_standards(calibration: Calibration, readouts: Mapping[str, ElisaReado
     for plate, analyte, top, unit in tops.iter_rows():
         promised = readouts[analyte].standards.top if analyte in readouts else top
         if abs(top / promised - 1.0) > TOP_TOLERANCE:
-            evidence = f"the top standard of {analyte} is {top:g} {unit or ''}, the protocol says {promised:g} {readouts[analyte].unit}"
+            wanted = f"{promised:g} {readouts[analyte].unit} as the protocol or the other plates have"
+            evidence = f"the top standard of {analyte} is {top:g} {unit or ''}, not {wanted}"
             suggestion = "Check the units of the map and of the readout, and which kit was used"
             yield Finding(FindingCode.UNIT_MISMATCH, Severity.WARNING, plate, evidence, suggestion, (analyte,))
 

@@ -1,13 +1,11 @@
 """Standard curves of immunoassays, fitted to the standards of many plates at once.
 
 Standards (natural log concentration, signal) flow in, a :class:`Curve` per plate flows out:
-parameters (a, b, log_c, d) of ``logistic``, their covariance, the variance of a reading, and
-what the data do not determine. The descent itself is in ``least_squares``.
+parameters as ``logistic`` takes them, their covariance, the variance of a reading, and
+what the data do not determine. The descent itself is in ``descent``; what is pooled over plates in ``pooling``.
 
 Weighting ``fitted`` takes weights 1 / variance at the *fitted* means and iterates; weights
 at the observed readings (the vendors' 1/y and 1/y2) reward readings for being low by chance.
-One plate of duplicates hardly identifies a variance function, so :func:`fit_pooled` estimates
-it from all plates of an analyte, in turn with their curves.
 """
 
 import math
@@ -17,28 +15,14 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri
 
-from exvivo.numerics.least_squares import (
-    TINY,
-    Fixed,
-    Plates,
-    Standards,
-    factor_covariance,
-    measure_stationarity,
-    minimise,
-    minimise_from_all,
-    search_start,
-    to_external,
-    to_internal,
-)
-from exvivo.numerics.logistic import jacobian, value
-from exvivo.numerics.variance import Array, LinearisedPlates, VarianceFunction, estimate_restricted
+from exvivo.numerics.descent import factor_covariance, measure_stationarity, minimise, minimise_from_all
+from exvivo.numerics.least_squares import TINY, Asymmetry, Branch, Family, Plates, Shape, Standards, search_start
+from exvivo.numerics.logistic import D_SIDE, N_LOGISTIC, value
+from exvivo.numerics.variance import Array, VarianceFunction
 
 _FLAT = 1e-3  # vendor weights: readings below this part of the largest count as this part of it
 _TOP_FRACTION = 0.6  # the top standard reaches less than this part of the span: d is an extrapolation
-_ODD_PLATE = 1e-5  # a plate that scatters this improbably keeps its own variance
-_FEWEST_TO_COMPARE = 3
 _SE_FRACTION = 0.5  # two standard errors of d reach back to a: d is not identified
 
 
@@ -51,7 +35,7 @@ class Weighting(StrEnum):
     RECIPROCAL_SQUARED = "1/y2"
 
 
-_NOTHING_FIXED = Fixed()
+_LOGISTIC = Shape()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,18 +44,21 @@ class Curve:
 
     Parameters
     ----------
-    parameters : shape (4,), (a, b, log_c, d) with b > 0; signals in the unit of the standards
-    loading : shape (4, 4), lower triangular, a square root of the covariance of the parameters (``loading @ loading.T``).
-        The covariance is Gauss-Newton: inverse information at the fitted weights, times the residual
+    family : which curve
+    parameters : as ``logistic`` takes them: shape (4,), (a, b, log_c, d), or (6,), (a, b, log_c, d, log_g, side);
+        b > 0; signals in the unit of the standards
+    loading : shape (4, 4) or (5, 5), lower triangular, a square root of the covariance of (a, b, log_c, d[, log_g])
+        (``loading @ loading.T``). The covariance is Gauss-Newton: inverse information at the fitted weights, times the residual
         variance except under weighting ``fitted``, where the variance function is the scale
     variance : variance of one reading as a function of its mean
-    df, rss : residual degrees of freedom; weighted residual sum of squares
+    df, rss : residual degrees of freedom; weighted residual sum of squares, a penalty on the asymmetry included
     converged : the gradient vanishes (within the box)
-    at_limit : ``b`` or ``log_c`` stopped at the box, so the standards do not determine the curve's shape
+    at_limit : slope, midpoint or asymmetry stopped at the box, so the standards do not determine the curve's shape
     asymptote_determined : the standards determine ``d``: the top standard covers at least 60 % of the
         span from a to d and two standard errors of d stay short of the span
     """
 
+    family: Family
     parameters: Array
     loading: Array
     variance: VarianceFunction
@@ -84,20 +71,21 @@ class Curve:
 
     @property
     def covariance(self) -> Array:
-        """Covariance of (a, b, log_c, d), shape (4, 4)."""
+        """Covariance of (a, b, log_c, d[, log_g])."""
         return np.asarray(self.loading @ self.loading.T)
 
+    @property
+    def branch(self) -> Branch | None:
+        """Which of the two five-parameter curves."""
+        if self.family is not Family.FIVE:
+            return None
+        return Branch.D if self.parameters[5] == D_SIDE else Branch.A
 
-@dataclass(frozen=True, slots=True)
-class PooledFit:
-    """Curves of one analyte, in the order of the plates, and the variance function pooled over them.
-
-    ``pooled`` tells which plates it is pooled over: the others scatter far more, and keep their own.
-    """
-
-    curves: tuple[Curve, ...]
-    variance: VarianceFunction
-    pooled: tuple[bool, ...]
+    def scaled(self, factor: float, df: float) -> "Curve":
+        """The curve with the standard deviation of readings, and its own error, multiplied; ``df`` is what the factor rests on."""
+        was = self.variance
+        variance = VarianceFunction(was.sigma0 * factor, was.kappa * factor, df, was.linear * factor**2, was.log_covariance)
+        return replace(self, variance=variance, loading=self.loading * factor)
 
 
 def fit_curves(
@@ -105,7 +93,8 @@ def fit_curves(
     weighting: Weighting,
     variance: VarianceFunction | None = None,
     *,
-    fixed: Fixed = _NOTHING_FIXED,
+    shape: Shape = _LOGISTIC,
+    asymmetry: Asymmetry | None = None,
     start: npt.ArrayLike | None = None,
 ) -> tuple[Curve, ...]:
     """Fit one curve per plate, all plates together.
@@ -115,8 +104,9 @@ def fit_curves(
     standards : one per plate; plates may differ in their wells
     weighting : how residuals are weighted
     variance : variance of one reading; needed by weighting ``fitted`` and only there
-    fixed : parameters that are known
-    start : (4,) or (n_plates, 4) starting values (a, b, log_c, d); found from the data by default
+    shape : which curve, and what of it is known
+    asymmetry : what is known of log g of each plate; for weighting ``fitted`` only, elsewhere residuals have no known scale
+    start : starting values as ``logistic`` takes them, for all plates or one row each; found from the data by default
 
     Returns
     -------
@@ -129,105 +119,50 @@ def fit_curves(
     Notes
     -----
     Levenberg-Marquardt with Marquardt's scaling, finished by undamped steps on the normal
-    equations. Reference tests: tests/reference/numerics/test_curves.py (NIST StRD, R).
+    equations. Of the two five-parameter branches the one with the smaller cost is kept, plate by plate; the a-side when they are equal.
+    Reference tests: tests/reference/numerics/test_curves.py (NIST StRD, R).
     """
     if (weighting is Weighting.FITTED) != (variance is not None):
         raise ValueError("a variance function belongs to weighting 'fitted', and only to it")
+    if asymmetry is not None and weighting is not Weighting.FITTED:
+        raise ValueError("knowledge of the asymmetry needs weighting 'fitted'")
     if not standards:
         return ()
-    fit = Plates.pad(standards, fixed)
+    fit = Plates.pad(standards, shape, asymmetry)
     if int(np.min(fit.mask.sum(axis=1))) <= int(fit.free.sum()):
         raise ValueError("each plate needs more standard wells than the curve has free parameters")
     weight = _weigh_readings(fit, weighting, variance)
     if start is None:
-        theta = search_start(fit, weight)
+        fit, theta = _descend_branches(fit, weight, variance)
     else:
-        theta = to_internal(np.broadcast_to(np.asarray(start, dtype=np.float64), (len(standards), 4)), fit)[:, None, :]
-    theta = minimise_from_all(fit, weight, theta)
+        fit, theta = _descend_from(fit, weight, variance, np.asarray(start, dtype=np.float64))
     if variance is not None:
-        theta, weight = _reweight(fit, theta, variance)
+        weight = np.where(fit.mask, 1 / variance.at(value(fit.x, fit.external(theta)[:, None, :])), 0.0)
     return _describe(fit, weight, theta, weighting, variance)
 
 
-def estimate_variance(standards: Sequence[Standards], curves: Sequence[Curve], start: VarianceFunction | None = None) -> VarianceFunction:
-    """Variance function of one analyte, pooled over its plates by restricted maximum likelihood on the fitted means.
-
-    Parameters
-    ----------
-    standards, curves : the same plates in the same order
-    start : a previous estimate, to save time
-    """
-    fit = Plates.pad(standards, _NOTHING_FIXED)
-    parameters = np.array([curve.parameters for curve in curves])[:, None, :]
-    mean = value(fit.x, parameters)
-    free = np.array([np.any(curve.loading != 0, axis=1) for curve in curves])
-    plates = LinearisedPlates(fit.y - mean, mean, jacobian(fit.x, parameters) * free[:, None, :], fit.mask)
-    spans = [np.ptp(plate.signal) for plate in standards]
-    return estimate_restricted(plates, max(float(np.median(spans)), TINY), float(sum(curve.df for curve in curves)), start)
+def _descend_branches(fit: Plates, weight: Array, variance: VarianceFunction | None) -> tuple[Plates, Array]:
+    """The better branch of every plate and where its descent ended."""
+    best, lowest, side = np.zeros((len(fit.x), len(fit.held))), np.full(len(fit.x), np.inf), fit.side
+    for code in fit.shape.sides:
+        here = fit.on(code)
+        theta, cost = minimise_from_all(here, weight, search_start(here, weight))
+        if variance is not None:
+            theta, cost = minimise(here, weight, theta, variance.at)
+            mean = value(here.x, here.external(theta)[:, None, :])
+            cost = cost + np.sum(np.where(here.mask, np.log(variance.at(mean)), 0.0), axis=1)  # weights differ between the branches
+        better = cost < lowest - 1e-9 * np.abs(lowest, where=np.isfinite(lowest), out=np.zeros_like(lowest))
+        best, lowest, side = np.where(better[:, None], theta, best), np.where(better, cost, lowest), np.where(better, code, side)
+    return replace(fit, side=side), best
 
 
-def fit_pooled(standards: Sequence[Standards], weighting: Weighting = Weighting.FITTED) -> PooledFit:
-    """Curves of all plates of one analyte with the variance function pooled over them.
-
-    Under weighting ``fitted`` curves and variance are estimated in turn until both stand
-    still. A plate whose standards scatter far more than the others' (two exchanged standards,
-    a wrong dilution) would spoil the function for all of them: it is left out of the pool, and
-    its own curve gets the pooled function scaled up to its own scatter. Under the vendors'
-    weightings each curve keeps the scatter of its own plate and the pooled function is reported
-    beside them.
-
-    Raises
-    ------
-    ValueError : no plate, or a plate with no more than four wells
-    """
-    if not standards:
-        raise ValueError("a pooled fit needs at least one plate")
-    if weighting is not Weighting.FITTED:
-        curves = fit_curves(standards, weighting)
-        return PooledFit(curves, estimate_variance(standards, curves), (True,) * len(curves))
-    scale = float(np.median([np.ptp(plate.signal) for plate in standards]))
-    start = VarianceFunction(0.005 * max(scale, TINY), 0.05, np.inf)
-    pooled = np.ones(len(standards), dtype=np.bool_)
-    for _ in range(5):
-        curves, variance = _alternate(standards, pooled, start)
-        agrees = _agree(curves)
-        if np.array_equal(agrees, pooled):
-            break
-        pooled, start = agrees, variance
-    own = [curve if agrees else _scale_up(curve) for curve, agrees in zip(curves, pooled, strict=True)]
-    return PooledFit(tuple(own), variance, tuple(bool(agrees) for agrees in pooled))
-
-
-def _alternate(
-    standards: Sequence[Standards], pooled: npt.NDArray[np.bool_], start: VarianceFunction
-) -> tuple[tuple[Curve, ...], VarianceFunction]:
-    """Curves of all plates and variance of the pooled ones, in turn until both stand still."""
-    kept = [i for i, agrees in enumerate(pooled) if agrees]
-    curves = fit_curves(standards, Weighting.FITTED, start)
-    variance = estimate_variance([standards[i] for i in kept], [curves[i] for i in kept])
-    for _ in range(12):
-        curves = fit_curves(standards, Weighting.FITTED, variance, start=np.array([curve.parameters for curve in curves]))
-        previous, variance = variance, estimate_variance([standards[i] for i in kept], [curves[i] for i in kept], variance)
-        if abs(np.log(variance.sigma0 / previous.sigma0)) + abs(np.log(variance.kappa / previous.kappa)) < 1e-4:
-            break
-    return fit_curves(standards, Weighting.FITTED, variance), variance
-
-
-def _agree(curves: Sequence[Curve]) -> npt.NDArray[np.bool_]:
-    """Plates whose scatter, relative to the plates' median, is not beyond what chance does once in 100,000 plates."""
-    if len(curves) < _FEWEST_TO_COMPARE:
-        return np.ones(len(curves), dtype=np.bool_)
-    df = np.array([curve.df for curve in curves])
-    scatter = np.array([curve.rss for curve in curves]) / df
-    typical = float(np.median(scatter / (chdtri(df, 0.5) / df)))
-    return np.asarray(scatter * df <= max(typical, TINY) * chdtri(df, _ODD_PLATE))
-
-
-def _scale_up(curve: Curve) -> Curve:
-    """The curve with its own scatter in place of the pooled one, the shape of the variance function kept."""
-    factor = math.sqrt(max(curve.rss / curve.df, 1.0))
-    variance = VarianceFunction(curve.variance.sigma0 * factor, curve.variance.kappa * factor, curve.df)
-    return replace(curve, variance=variance, loading=curve.loading * factor)
+def _descend_from(fit: Plates, weight: Array, variance: VarianceFunction | None, start: Array) -> tuple[Plates, Array]:
+    """Where the descent from given parameters ends."""
+    rows = np.broadcast_to(start, (len(fit.x), start.shape[-1]))
+    if start.shape[-1] > N_LOGISTIC:
+        fit = replace(fit, side=rows[:, 5].copy())
+    theta, _ = minimise(fit, weight, fit.internal(rows), None if variance is None else variance.at)
+    return fit, theta
 
 
 def _weigh_readings(fit: Plates, weighting: Weighting, variance: VarianceFunction | None) -> Array:
@@ -245,41 +180,24 @@ def _weigh_readings(fit: Plates, weighting: Weighting, variance: VarianceFunctio
     return np.where(fit.mask, weight, 0.0)
 
 
-def _reweight(fit: Plates, theta: Array, variance: VarianceFunction) -> tuple[Array, Array]:
-    """Refit with weights at the fitted means until the means stand still."""
-    mean = fit.y - fit.residual(theta)
-    weight = np.zeros_like(mean)
-    for _ in range(40):
-        weight = np.where(fit.mask, 1 / variance.at(mean), 0.0)
-        theta, _ = minimise(fit, weight, theta)
-        previous, mean = mean, fit.y - fit.residual(theta)
-        if np.max(np.abs(mean - previous) * fit.mask * np.sqrt(weight)) < 1e-9:
-            break
-    return theta, weight
-
-
 def _describe(fit: Plates, weight: Array, theta: Array, weighting: Weighting, variance: VarianceFunction | None) -> tuple[Curve, ...]:
-    parameters = to_external(theta)
-    rss = (weight * fit.residual(theta) ** 2).sum(axis=1)
+    parameters = fit.external(theta)
+    rss = np.einsum("pn,pn->p", weight, (fit.y - value(fit.x, parameters[:, None, :])) ** 2) + fit.fine(theta)
     df = fit.mask.sum(axis=1) - int(fit.free.sum())
     converged = measure_stationarity(fit, weight, theta) < 1e-5
-    box = theta[:, 1:3]
-    at_limit = np.any(((box <= fit.low) | (box >= fit.high)) & fit.free[1:3], axis=1)
-    loading = factor_covariance(fit, weight, parameters)
-    curves = []
-    for i in range(len(theta)):
-        scatter = variance
-        if scatter is None:
-            scatter = _scatter_of_plate(weighting, float(rss[i]), int(df[i]), float(np.max(np.abs(fit.y[i]) * fit.mask[i])))
-            loading[i] *= np.sqrt(rss[i] / df[i])
-        top = float(np.max(fit.x[i][fit.mask[i]]))
-        determined = _determines_asymptote(parameters[i], loading[i], top)
-        curves.append(
-            Curve(
-                parameters[i], loading[i], scatter, weighting, int(df[i]), float(rss[i]), bool(converged[i]), bool(at_limit[i]), determined
-            )
-        )
-    return tuple(curves)
+    at_limit = np.any(((theta <= fit.low) | (theta >= fit.high)) & fit.free, axis=1)
+    loading = factor_covariance(fit, weight, theta)
+    if variance is None:
+        loading *= np.sqrt(rss / df)[:, None, None]
+        largest = np.max(np.abs(fit.y) * fit.mask, axis=1)
+        scatter = [_scatter_of_plate(weighting, *of) for of in zip(rss.tolist(), df.tolist(), largest.tolist(), strict=True)]
+    else:
+        scatter = [variance] * len(theta)
+    determined = _determines_asymptote(fit, parameters, loading)
+    told = zip(scatter, df.tolist(), rss.tolist(), converged.tolist(), at_limit.tolist(), determined.tolist(), strict=True)
+    return tuple(
+        Curve(fit.shape.family, parameters[i], loading[i], scale, weighting, *rest) for i, (scale, *rest) in enumerate(told)
+    )  # fmt: skip
 
 
 def _scatter_of_plate(weighting: Weighting, rss: float, df: int, largest: float) -> VarianceFunction:
@@ -295,9 +213,11 @@ def _scatter_of_plate(weighting: Weighting, rss: float, df: int, largest: float)
     return VarianceFunction(s + rounding, 0.0, df)
 
 
-def _determines_asymptote(parameters: Array, loading: Array, top: float) -> bool:
-    """Whether ``d`` is data rather than extrapolation."""
-    a, _, _, d = parameters
-    span = abs(d - a)
-    reached = abs(float(value(top, parameters)) - a)
-    return bool(reached >= _TOP_FRACTION * span and np.linalg.norm(loading[3]) <= _SE_FRACTION * span)
+def _determines_asymptote(fit: Plates, parameters: Array, loading: Array) -> npt.NDArray[np.bool_]:
+    """Whether ``d`` is data rather than extrapolation, (n,); a power law has none to determine."""
+    if fit.shape.family is Family.POWER_LAW:
+        return np.ones(len(parameters), dtype=np.bool_)
+    a, d = parameters[:, 0], parameters[:, 3]
+    span = np.abs(d - a)
+    reached = np.abs(value(np.max(np.where(fit.mask, fit.x, -np.inf), axis=1), parameters) - a)
+    return np.asarray((reached >= _TOP_FRACTION * span) & (np.linalg.norm(loading[:, 3], axis=1) <= _SE_FRACTION * span))

@@ -30,12 +30,11 @@ from scipy.special import log_ndtr, stdtrit
 
 from exvivo.numerics.curves import Curve
 from exvivo.numerics.least_squares import Standards
-from exvivo.numerics.logistic import jacobian, slope, value
-from exvivo.numerics.variance import Array
+from exvivo.numerics.logistic import N_LOGISTIC, POWER_LAW, inverse, jacobian, reach, slope, value
+from exvivo.numerics.variance import Array, effective_df
 
 Mask = npt.NDArray[np.bool_]
 
-_REACH = 36.0  # beyond |z| = 36 the curve equals its asymptote in double precision
 _GRID = 97
 _CHUNK = 4000  # specimens at a time: bounds the memory, not the result
 _ROOT_STEPS = 60
@@ -87,7 +86,7 @@ class Estimates:
     ----------
     log_conc : (n,)
     se_log : (n,), error of the readings alone
-    gradient : (n, 4), derivatives of ``log_conc`` with respect to the curve's (a, b, log_c, d);
+    gradient : (n, 4) or (n, 5), derivatives of ``log_conc`` with respect to the curve's (a, b, log_c, d[, log_g]);
         ``gradient @ curve.loading`` is the specimen's row of the error shared by a plate
     se_total : (n,), readings and curve
     ci_low, ci_high : (n,), -inf or inf where open
@@ -102,6 +101,15 @@ class Estimates:
     ci_high: Array
     finite: Mask
 
+    @classmethod
+    def join(cls, parts: "Sequence[Estimates]", order: npt.NDArray[np.intp] | None = None) -> "Estimates":
+        """Estimates one after the other; ``order`` tells which row of the whole each one is."""
+        joined = [np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__]
+        if order is None:
+            return cls(*joined)
+        places = np.argsort(order)
+        return cls(*(column[places] for column in joined))
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -111,14 +119,14 @@ class Limits:
     uloq: float | None
 
 
-def estimate_concentrations(curves: Sequence[Curve], readings: Readings, *, level: float = 0.95) -> Estimates:
+def estimate_concentrations(curves: Sequence[Curve], readings: Readings, *, level: float | None = 0.95) -> Estimates:
     """Log concentration of every specimen, with reading error, curve gradient and interval.
 
     Parameters
     ----------
-    curves : ``readings.plate`` counts in this order
+    curves : ``readings.plate`` counts in this order; all of one family
     readings : wells of the specimens
-    level : coverage of the intervals; both tails are cut equally, also when one end is open
+    level : coverage of the intervals; both tails are cut equally, also when one end is open; None: no intervals, all ends open
 
     Returns
     -------
@@ -130,12 +138,12 @@ def estimate_concentrations(curves: Sequence[Curve], readings: Readings, *, leve
     tests/recovery/test_coverage_of_concentrations.py.
     """
     n = len(readings.plate)
-    parts = [_estimate(_Problem.gather(curves, readings, slice(i, i + _CHUNK)), level) for i in range(0, n, _CHUNK)]
-    if not parts:
+    if not n:
         none = np.zeros(0)
-        return Estimates(none, none, np.zeros((0, 4)), none, none, none, np.zeros(0, dtype=np.bool_))
-    names = ("log_conc", "se_log", "gradient", "se_total", "ci_low", "ci_high", "finite")
-    return Estimates(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        return Estimates(none, none, np.zeros((0, N_LOGISTIC)), none, none, none, np.zeros(0, dtype=np.bool_))
+    shelf = _Shelf.of(curves)
+    parts = [_estimate(_Problem.gather(shelf, readings, slice(i, i + _CHUNK)), level) for i in range(0, n, _CHUNK)]
+    return Estimates.join(parts)
 
 
 def profile_precision(curve: Curve, log_conc: npt.ArrayLike, n_replicates: int) -> Array:
@@ -195,8 +203,22 @@ def _cross(x: Array, cv: Array, left: int, max_cv: float) -> float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Shelf:
+    """Curves side by side: parameters (m, p), loading (m, q, q), terms (m, 7) of the variance as ``effective_df`` takes them."""
+
+    parameters: Array
+    loading: Array
+    terms: Array
+
+    @classmethod
+    def of(cls, curves: Sequence[Curve]) -> "_Shelf":
+        terms = [(v.sigma0**2, v.linear, v.kappa**2, v.df, *v.log_covariance) for v in (c.variance for c in curves)]
+        return cls(np.array([c.parameters for c in curves]), np.array([c.loading for c in curves]), np.array(terms))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Problem:
-    """Wells with the curve of their plate beside them; arrays as in Readings, parameters (n, 4), loading (n, 4, 4), the rest (n,)."""
+    """Wells with the curve of their plate beside them; arrays as in Readings, parameters (n, p), loading (n, q, q), the rest (n,)."""
 
     signal: Array
     log_dilution: Array
@@ -208,28 +230,39 @@ class _Problem:
     linear: Array
     quadratic: Array
     df: Array
+    of_sigma: Array
+    of_both: Array
+    of_kappa: Array
 
     @classmethod
-    def gather(cls, curves: Sequence[Curve], readings: Readings, rows: slice) -> "_Problem":
+    def gather(cls, shelf: _Shelf, readings: Readings, rows: slice) -> "_Problem":
         plate = readings.plate[rows]
-        terms = np.array([[c.variance.sigma0**2, c.variance.linear, c.variance.kappa**2, c.variance.df] for c in curves])[plate]
         present = readings.present[rows]
         return cls(
-            signal=np.where(present, readings.signal[rows], 0.0),
-            log_dilution=np.where(present, readings.log_dilution[rows], 0.0),
-            overflow=readings.overflow[rows] & present,
-            present=present,
-            parameters=np.array([c.parameters for c in curves])[plate],
-            loading=np.array([c.loading for c in curves])[plate],
-            constant=terms[:, 0],
-            linear=terms[:, 1],
-            quadratic=terms[:, 2],
-            df=terms[:, 3],
+            np.where(present, readings.signal[rows], 0.0),
+            np.where(present, readings.log_dilution[rows], 0.0),
+            readings.overflow[rows] & present,
+            present,
+            shelf.parameters[plate],
+            shelf.loading[plate],
+            *shelf.terms[plate].T,
         )
+
+    def quantile(self, level: float) -> Array:
+        """Two-sided quantile of t for each specimen, (n,), with the degrees of freedom of the variance at its mean reading."""
+        signal = np.sum(self.signal, axis=1) / self.present.sum(axis=1)
+        terms = (self.constant, self.linear, self.quadratic, self.df, self.of_sigma, self.of_both, self.of_kappa)
+        return np.asarray(stdtrit(effective_df(signal, *terms), 0.5 + level / 2), dtype=np.float64)
+
+    def take(self, rows: npt.NDArray[np.intp] | Mask) -> "_Problem":
+        """The rows asked for."""
+        return _Problem(*(getattr(self, name)[rows] for name in self.__slots__))
 
     def read_asymptote(self, rows: Mask) -> "_Problem":
         """The same wells; in ``rows`` they read exactly the asymptote that they lie beyond."""
-        a, d = self.parameters[:, :1], self.parameters[:, 3:]
+        a, d = self.parameters[:, :1], self.parameters[:, 3:4]
+        if self.parameters.shape[1] > N_LOGISTIC:  # a power law has no upper asymptote
+            d = np.where(self.parameters[:, 5:] == POWER_LAW, a, d)
         nearest = np.where(np.abs(self.signal - a) < np.abs(self.signal - d), a, d)
         return replace(self, signal=np.where(rows[:, None], nearest, self.signal), overflow=self.overflow & ~rows[:, None])
 
@@ -272,24 +305,117 @@ def _mills(u: Array) -> Array:
     return np.asarray(np.exp(-0.5 * u**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(u)))
 
 
-def _estimate(problem: _Problem, level: float) -> Estimates:
+def _estimate(problem: _Problem, level: float | None) -> Estimates:
+    """Specimens whose wells share one dilution have a formula; the others, and what lies beyond an asymptote, are searched for."""
+    first = problem.log_dilution[:, :1]
+    alike = np.all(~problem.present | ((problem.log_dilution == first) & ~problem.overflow), axis=1) & problem.present[:, 0]
+    found = _estimate_alike(problem if alike.all() else problem.take(alike), level)
+    settled = np.ones_like(found.finite) if level is None else found.finite
+    known = np.flatnonzero(alike)[settled]
+    rest = np.setdiff1d(np.arange(len(alike)), known, assume_unique=True)
+    if not rest.size:
+        return found
+    kept = Estimates(*(getattr(found, name)[settled] for name in Estimates.__slots__))
+    return Estimates.join([kept, _search(problem.take(rest), level)], np.concatenate([known, rest]))
+
+
+def _search(problem: _Problem, level: float | None) -> Estimates:
     grid = _lay_grid(problem)
     on_grid = _evaluate(problem, grid)
     log_conc = _locate(problem, grid, on_grid.score)
     finite = np.isfinite(log_conc)
     se_log, gradient, se_total = _measure_error(problem, log_conc, finite)
-    quantile = np.asarray(stdtrit(problem.df, 0.5 + level / 2), dtype=np.float64)
-    low, high = _invert_test(problem, grid, on_grid.test, log_conc, quantile)
+    if level is None:
+        low, high = np.full_like(log_conc, -np.inf), np.full_like(log_conc, np.inf)
+    else:
+        low, high = _invert_test(problem, grid, on_grid.test, log_conc, problem.quantile(level))
     return Estimates(log_conc, se_log, gradient, se_total, low, high, finite)
 
 
 def _lay_grid(problem: _Problem) -> Array:
     """Candidates (n, _GRID) over which every well runs through its whole curve."""
-    b, log_c = problem.parameters[:, 1], problem.parameters[:, 2]
-    nearest = np.min(np.where(problem.present, problem.log_dilution, np.inf), axis=1)
-    farthest = np.max(np.where(problem.present, problem.log_dilution, -np.inf), axis=1)
-    low, high = log_c + nearest - _REACH / b, log_c + farthest + _REACH / b
+    low, high = reach(problem.parameters)
+    low = low + np.min(np.where(problem.present, problem.log_dilution, np.inf), axis=1)
+    high = high + np.max(np.where(problem.present, problem.log_dilution, -np.inf), axis=1)
     return np.asarray(low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _GRID))
+
+
+# ------------------------------------------------------------------------------------- wells that share one dilution
+
+
+def _estimate_alike(problem: _Problem, level: float | None) -> Estimates:
+    """The curve's inverse of the mean reading; beyond an asymptote both ends of the interval are left open."""
+    count = problem.present.sum(axis=1)
+    signal = np.sum(np.where(problem.present, problem.signal, 0.0), axis=1) / np.maximum(count, 1)
+    shift, parameters = problem.log_dilution[:, 0], problem.parameters
+    at_plate = inverse(signal, parameters)
+    along = jacobian(at_plate, parameters)
+    steepness = -along[:, 2]  # a curve moves along the axis with its midpoint
+    finite = np.isfinite(at_plate) & (steepness != 0)
+    per_signal = np.where(finite, 1.0, 0.0) / np.where(finite, steepness, 1.0)
+    reading = (problem.constant + problem.linear * np.abs(signal) + problem.quadratic * signal**2) / np.maximum(count, 1)
+    se_log = np.where(finite, np.sqrt(reading) * np.abs(per_signal), np.inf)
+    gradient = along * -per_signal[:, None]
+    shared = (gradient[:, None, :] @ problem.loading)[:, 0]
+    se_total = np.sqrt(se_log**2 + np.einsum("nq,nq->n", shared, shared))
+    low, high = np.full_like(signal, -np.inf), np.full_like(signal, np.inf)
+    if level is not None and finite.any():
+        rows = np.flatnonzero(finite)
+        pivot = _Pivot(problem.take(rows), signal[rows], count[rows], at_plate[rows], se_total[rows])
+        quantile = pivot.problem.quantile(level)
+        low[rows], high[rows] = (pivot.find_rejection(quantile, side) + shift[rows] for side in (1, -1))
+    return Estimates(at_plate + shift, se_log, gradient, se_total, low, high, finite)
+
+
+_OUTWARD = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5, 8.0, 12.0, 20.0, 36.0])
+_INWARD = np.array([0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pivot:
+    """Mean readings at one dilution: ``(signal - f(x)) / sqrt(v / count + curve error)`` tests x, log concentration on the plate."""
+
+    problem: _Problem
+    signal: Array
+    count: npt.NDArray[np.int_]
+    log_conc: Array
+    se_total: Array
+
+    def test(self, rows: npt.NDArray[np.intp], x: Array, quantile: Array) -> Array:
+        """Test statistic at x (n, k) of the rows, positive below a rising curve's estimate, beyond ``quantile`` (n, 1)."""
+        problem = self.problem
+        parameters = problem.parameters[rows][:, None, :]
+        mean = value(x, parameters)
+        size = np.abs(mean)
+        terms = (part[rows, None] for part in (problem.constant, problem.linear, problem.quadratic))
+        constant, linear, quadratic = terms
+        reading = (constant + linear * size + quadratic * size**2) / self.count[rows, None]
+        shared = np.einsum("nkq,nkq->nk", along := jacobian(x, parameters) @ problem.loading[rows], along)
+        direction = np.sign(slope(self.log_conc[rows], problem.parameters[rows]))[:, None]
+        return np.asarray(direction * (self.signal[rows, None] - mean) / np.sqrt(reading + shared) - quantile)
+
+    def find_rejection(self, quantile: Array, side: int) -> Array:
+        """First x outward from the estimate that the test rejects, downward (side 1) or upward (side -1); infinite where none is."""
+        far = reach(self.problem.parameters)[0 if side > 0 else 1]
+        step = side * (self.log_conc - far)[:, None]
+        outward = np.minimum(_OUTWARD * np.minimum(self.se_total, 1.0)[:, None], step)
+        place = np.sort(np.concatenate([np.zeros_like(step), outward, _INWARD * step], axis=1), axis=1)
+        every = np.arange(len(place))
+        rejected = self._reject(every, self.log_conc[:, None] - side * place, quantile, side) > 0
+        index = np.argmax(rejected, axis=1)
+        found = np.flatnonzero(rejected.any(axis=1))
+        end = np.full(len(place), -side * np.inf)
+        outer, inner = (self.log_conc[found] - side * place[found, np.maximum(index[found] - back, 0)] for back in (0, 1))
+        end[found] = _find_root(lambda rows, x: self._reject(found[rows], x[:, None], quantile, side)[:, 0], outer, inner)
+        return end
+
+    def _reject(self, rows: npt.NDArray[np.intp], x: Array, quantile: Array, side: int) -> Array:
+        if side > 0:
+            return self.test(rows, x, quantile[rows, None])
+        return -self.test(rows, x, -quantile[rows, None])
+
+
+# ------------------------------------------------------------------------ several dilutions, overflows, open estimates
 
 
 def _locate(problem: _Problem, grid: Array, score: Array) -> Array:
@@ -305,7 +431,7 @@ def _locate(problem: _Problem, grid: Array, score: Array) -> Array:
     inside = choice < _GRID - 1
     left = np.where(inside, choice, 0)
     rows = np.arange(n)
-    root = _find_root(lambda x: _evaluate(problem, x[:, None]).score[:, 0], grid[rows, left], grid[rows, left + 1])
+    root = _find_root(lambda some, x: _evaluate(problem.take(some), x[:, None]).score[:, 0], grid[rows, left], grid[rows, left + 1])
     return np.where(inside, root, np.where(choice == _GRID - 1, -np.inf, np.inf))
 
 
@@ -362,26 +488,30 @@ def _find_rejection(problem: _Problem, grid: Array, test: Array, search: _Search
     found = rejected.any(axis=1)
     outer = grid[rows, index]
     inner = np.where(found & np.isfinite(inner), inner, outer)
-    root = _find_root(lambda x: side * _evaluate(problem, x[:, None]).test[:, 0] - quantile, outer, inner)
+    root = _find_root(lambda some, x: side * _evaluate(problem.take(some), x[:, None]).test[:, 0] - quantile[some], outer, inner)
     return np.where(found, root, -side * np.inf)
 
 
-def _find_root(function: Callable[[Array], Array], positive: Array, other: Array) -> Array:
-    """Roots between where a function is positive and where it is not, row by row.
+def _find_root(function: Callable[[npt.NDArray[np.intp], Array], Array], positive: Array, other: Array) -> Array:
+    """Roots between where a function of (rows, x) is positive and where it is not, row by row.
 
     False position with the Illinois correction (Dowell and Jarratt 1971), every fourth step a bisection.
     """
-    p, q = positive, other
-    f_p, f_q = function(p), function(q)
+    p, q, root, rows = positive, other, (positive + other) / 2, np.arange(len(positive))
+    f_p, f_q = function(rows, p), function(rows, q)
     for count in range(_ROOT_STEPS):
         middle = (p + q) / 2
         gap = f_p - f_q
         secant = q + (p - q) * np.where(gap > 0, -f_q / np.where(gap > 0, gap, 1.0), 0.5)
         x = middle if count % 4 == 3 else np.where((secant - p) * (secant - q) < 0, secant, middle)
-        f_x = function(x)
+        f_x = function(rows, x)
         above = f_x > 0
         f_p, f_q = np.where(above, f_x, f_p / 2), np.where(above, f_q / 2, f_x)
         p, q = np.where(above, x, p), np.where(above, q, x)
-        if np.max(np.abs(p - q), initial=0.0) < 1e-10:
-            break
-    return np.asarray((p + q) / 2)
+        root[rows] = x
+        open_ = (np.abs(p - q) >= 1e-10) & (f_x != 0)
+        if not open_.all():
+            rows, p, q, f_p, f_q = (part[open_] for part in (rows, p, q, f_p, f_q))
+            if not rows.size:
+                break
+    return root

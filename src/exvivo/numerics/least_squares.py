@@ -1,24 +1,48 @@
-"""Levenberg-Marquardt for many logistic curves at once.
+"""Standards of many plates as one problem of least squares, and where its descent starts.
 
-Padded plates flow in, least-squares parameters and a square root of their covariance flow
-out. Given ``b`` and ``log_c`` the curve is linear in ``a`` and ``d``; a grid over the first
-two with the others solved exactly gives starting values that need no guess. The descent then
-runs over all plates and starts together in the internal parameters (a, log b, log_c, d).
-``b`` and ``log_c`` stay inside a wide box relative to the standards, so that an incomplete
-curve ends at a finite fit that says it is incomplete, not at infinity.
+Standards flow in; padded plates with their curve and its derivatives, and starting values flow out. Given slope, midpoint and
+asymmetry a curve is linear in ``a`` and ``d``; a grid over the first with the others solved exactly gives starting values that
+need no guess. The descent (``descent``) runs in the internal parameters (a, log b, middle, d, log g), where ``middle`` is the log
+concentration of the half-way signal: unlike ``log_c`` it hardly moves with the asymmetry. Slope, midpoint and asymmetry stay inside
+a wide box relative to the standards, so that an incomplete curve ends at a finite fit that says it is incomplete, not at infinity.
+
+What is known of the asymmetry beforehand (:class:`Asymmetry`) stands beside the weighted squares like one more reading of log g.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
-from exvivo.numerics.logistic import jacobian, value
+from exvivo.numerics.logistic import A_SIDE, D_SIDE, N_LOGISTIC, POWER_LAW, jacobian, log_expm1, value
 from exvivo.numerics.variance import Array
 
 TINY = 1e-300
+_LARGEST_LOG_G = 7.0
+_LARGEST_Z = 700.0
+_SLOPES = np.array([1.0, 2.0, 3.5, 6.0, 10.0, 18.0, 40.0])
+_MIDDLES = np.concatenate([[-0.75, -0.3], np.linspace(0.0, 1.0, 13), [1.3, 1.75]])
+_BENDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+
+
+class Family(StrEnum):
+    """Which curves are fitted."""
+
+    FOUR = "4PL"
+    FIVE = "5PL"
+    POWER_LAW = "log-log"
+
+
+class Branch(StrEnum):
+    """The two five-parameter curves; see ``logistic``."""
+
+    A = "a-side"
+    D = "d-side"
+
+
+SIDES = {Branch.A: A_SIDE, Branch.D: D_SIDE}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,28 +68,65 @@ class Standards:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """Parameters held at a value; None = estimated."""
+    """Parameters held at a value; None = estimated. ``log_c`` may be held only in a four-parameter curve."""
 
     a: float | None = None
     b: float | None = None
     log_c: float | None = None
     d: float | None = None
+    log_g: float | None = None
 
-    def values(self) -> Array:
-        """Values in the order of the parameters, 0 where free."""
-        return np.array([0.0 if v is None else v for v in (self.a, self.b, self.log_c, self.d)])
 
-    def free(self) -> npt.NDArray[np.bool_]:
-        """Which of (a, b, log_c, d) are estimated."""
-        return np.array([v is None for v in (self.a, self.b, self.log_c, self.d)])
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What kind of curve a fit looks for.
+
+    Parameters
+    ----------
+    family : which curves
+    fixed : parameters that are known
+    branches : which five-parameter curves are tried; the better one is kept, plate by plate
+    """
+
+    family: Family = Family.FOUR
+    fixed: Fixed = Fixed()
+    branches: tuple[Branch, ...] = (Branch.A, Branch.D)
+
+    def __post_init__(self) -> None:
+        if self.family is not Family.FOUR and self.fixed.log_c is not None:
+            raise ValueError("log_c can be held in a four-parameter curve only")
+
+    @property
+    def sides(self) -> tuple[float, ...]:
+        """Codes of the branches to try."""
+        return tuple(SIDES[branch] for branch in self.branches) if self.family is Family.FIVE else (POWER_LAW,)
+
+    def held(self) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Internal values of what is known, 0 elsewhere, and which parameters are estimated."""
+        fixed = self.fixed
+        known = [fixed.a, None if fixed.b is None else float(np.log(fixed.b)), fixed.log_c, fixed.d]
+        if self.family is Family.FIVE:
+            known.append(fixed.log_g)
+        if self.family is Family.POWER_LAW:
+            known = [known[0] or 0.0, known[1], None, 0.0, 0.0]
+        return np.array([0.0 if v is None else v for v in known]), np.array([v is None for v in known])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asymmetry:
+    """What is known of log g of each plate before its standards are seen: normal with these means and variances, both (n_plates,)."""
+
+    centre: Array
+    variance: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plates:
     """Standards of all plates, padded to the longest plate.
 
-    ``x``, ``y``, ``mask``: (n_plates, n_wells). ``low``, ``high``: (n_plates, 2), the box of (log b, log_c).
-    ``fixed``, ``free``: (4,), the known parameters and which ones are estimated.
+    ``x``, ``y``, ``mask``: (n_plates, n_wells). ``low``, ``high``: (n_plates, n_parameters), the box of the internal parameters.
+    ``side``: (n_plates,), code of each row's branch. ``held``, ``free``: known values and which parameters are estimated.
+    ``penalty``, ``centre``: (n_plates,), precision and mean of what is known of log g; precision 0 = nothing.
     """
 
     x: Array
@@ -73,25 +134,29 @@ class Plates:
     mask: npt.NDArray[np.bool_]
     low: Array
     high: Array
-    fixed: Array
+    side: Array
+    penalty: Array
+    centre: Array
+    shape: Shape
+    held: Array
     free: npt.NDArray[np.bool_]
 
     @classmethod
-    def pad(cls, standards: Sequence[Standards], fixed: Fixed) -> "Plates":
-        """Padded arrays and the box: c within twice the range of the standards on either side, b between nearly linear and a step."""
+    def pad(cls, standards: Sequence[Standards], shape: Shape, asymmetry: Asymmetry | None = None) -> "Plates":
+        """All plates in one array; the box spans the standards generously."""
         width = max(plate.signal.size for plate in standards)
-        x, y = np.zeros((2, len(standards), width))
+        x, y = np.zeros((len(standards), width)), np.zeros((len(standards), width))
         mask = np.zeros((len(standards), width), dtype=np.bool_)
-        low, high = np.zeros((2, len(standards), 2))
         for i, plate in enumerate(standards):
             n = plate.signal.size
             x[i, :n], y[i, :n], mask[i, :n] = plate.log_conc, plate.signal, True
-            finite = plate.log_conc[np.isfinite(plate.log_conc)]
-            bottom, top = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-            spread = top - bottom if top > bottom else 1.0
-            low[i] = np.log(0.3 / spread), bottom - 2 * spread
-            high[i] = np.log(300 / spread), top + 2 * spread
-        return cls(x, y, mask, low, high, fixed.values(), fixed.free())
+        held, free = shape.held()
+        low, high = _span_box(x, mask, len(held))
+        if shape.family is Family.POWER_LAW:  # the midpoint is then where the signal is 1, anywhere
+            low[:, 2], high[:, 2] = -np.inf, np.inf
+        none = np.zeros(len(x))
+        penalty, centre = (none, none) if asymmetry is None else (1 / asymmetry.variance, asymmetry.centre)
+        return cls(x, y, mask, low, high, np.full(len(x), shape.sides[0]), penalty, centre, shape, held, free)
 
     def repeat(self, times: int) -> "Plates":
         """Each plate ``times`` times in a row, one row per start."""
@@ -99,171 +164,177 @@ class Plates:
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Plates":
         """The rows asked for, in that order."""
-        return replace(self, x=self.x[rows], y=self.y[rows], mask=self.mask[rows], low=self.low[rows], high=self.high[rows])
+        return Plates(
+            self.x[rows], self.y[rows], self.mask[rows], self.low[rows], self.high[rows],
+            self.side[rows], self.penalty[rows], self.centre[rows], self.shape, self.held, self.free,
+        )  # fmt: skip
+
+    def on(self, side: float) -> "Plates":
+        """The same plates, all on one branch."""
+        return replace(self, side=np.full_like(self.side, side))
 
     def clip(self, theta: Array) -> Array:
-        """Inside the box, fixed parameters at their values."""
-        inside = theta.copy()
-        for column, side in ((1, 0), (2, 1)):
-            if self.free[column]:
-                inside[:, column] = np.clip(theta[:, column], self.low[:, side], self.high[:, side])
-        return inside
+        """Inside the box, known parameters at their values."""
+        return np.where(self.free, np.clip(theta, self.low, self.high), self.held)
 
-    def residual(self, theta: Array) -> Array:
-        """Signal minus curve, (n, wells); padding included."""
-        return np.asarray(self.y - value(self.x, to_external(theta)[:, None, :]))
+    def external(self, theta: Array) -> Array:
+        """Parameters as ``logistic`` takes them, (n, 4) or (n, 6)."""
+        if theta.shape[1] == N_LOGISTIC:
+            parameters = theta.copy()
+            parameters[:, 1] = np.exp(theta[:, 1])
+            return parameters
+        b = np.exp(theta[:, 1])
+        log_c = theta[:, 2] - self.side * bend(theta[:, 4]) / b
+        return np.stack([theta[:, 0], b, log_c, theta[:, 3], theta[:, 4], self.side], axis=1)
 
-    def design(self, theta: Array) -> Array:
-        """Jacobian in internal parameters, fixed columns zero: (n, wells, 4)."""
-        external = to_external(theta)
-        matrix = jacobian(self.x, external[:, None, :]) * self.free
-        matrix[..., 1] *= external[:, None, 1]
-        return matrix
+    def internal(self, parameters: Array) -> Array:
+        """The inverse of :meth:`external`, inside the box."""
+        theta = parameters[:, : len(self.held)].copy()
+        theta[:, 1] = np.log(parameters[:, 1])
+        if len(self.held) > N_LOGISTIC:
+            theta[:, 2] = parameters[:, 2] + self.side * bend(theta[:, 4]) / parameters[:, 1]
+        return self.clip(theta)
+
+    def evaluate(self, theta: Array) -> tuple[Array, tuple[Array, ...]]:
+        """Curve (n, wells), padding included, and its derivatives by the internal parameters that are estimated, (n, wells) each."""
+        columns = self._differentiate_logistic(theta) if theta.shape[1] == N_LOGISTIC else self._differentiate_bent(theta)
+        return columns[0], tuple(column for column, free in zip(columns[1:], self.free, strict=True) if free)
+
+    def _differentiate_logistic(self, theta: Array) -> tuple[Array, ...]:
+        a, b, middle, d = (part[:, None] for part in (theta[:, 0], np.exp(theta[:, 1]), theta[:, 2], theta[:, 3]))
+        z = np.clip(b * (self.x - middle), -_LARGEST_Z, _LARGEST_Z)
+        odds = np.exp(z)  # one exponential for both weights: at the ends one is 1 and the other vanishes
+        of_a = 1 / (1 + odds)
+        of_d = odds * of_a
+        bell = (d - a) * of_a * of_d
+        return a * of_a + d * of_d, of_a, bell * z, -b * bell, of_d
+
+    def _differentiate_bent(self, theta: Array) -> tuple[Array, ...]:
+        parameters = self.external(theta)[:, None, :]
+        outer = jacobian(self.x, parameters)
+        b, middle, log_g = np.exp(theta[:, 1:2]), theta[:, 2:3], theta[:, 4:5]
+        bell = -outer[..., 2] / b
+        z = np.where(np.isfinite(self.x), b * (self.x - middle), 0.0)
+        by_log_g = outer[..., 4] + bell * self.side[:, None] * _bend_slope(log_g)
+        return value(self.x, parameters), outer[..., 0], bell * z, outer[..., 2], outer[..., 3], by_log_g
+
+    def fine(self, theta: Array) -> Array:
+        """Penalty on the asymmetry, (n,)."""
+        if not self.is_penalised:
+            return np.zeros(len(theta))
+        return np.asarray(self.penalty * (theta[:, 4] - self.centre) ** 2)
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether the asymmetry is estimated under a penalty."""
+        return len(self.free) > N_LOGISTIC and bool(self.free[4]) and bool(np.any(self.penalty))
 
 
-def to_external(theta: Array) -> Array:
-    """(a, log b, log_c, d) to (a, b, log_c, d)."""
-    parameters = theta.copy()
-    parameters[..., 1] = np.exp(theta[..., 1])
-    return parameters
+def _span_box(x: Array, mask: npt.NDArray[np.bool_], n_parameters: int) -> tuple[Array, Array]:
+    """Box of the internal parameters from the range of each plate's standards."""
+    inside = mask & np.isfinite(x)
+    some = inside.any(axis=1)
+    bottom = np.where(some, np.min(np.where(inside, x, np.inf), axis=1), 0.0)
+    top = np.where(some, np.max(np.where(inside, x, -np.inf), axis=1), 0.0)
+    spread = np.where(top > bottom, top - bottom, 1.0)
+    low, high = np.full((len(x), n_parameters), -np.inf), np.full((len(x), n_parameters), np.inf)
+    low[:, 1], high[:, 1] = np.log(0.3 / spread), np.log(300 / spread)
+    low[:, 2], high[:, 2] = bottom - 2 * spread, top + 2 * spread
+    low[:, 4:], high[:, 4:] = -_LARGEST_LOG_G, _LARGEST_LOG_G
+    return low, high
 
 
-def to_internal(parameters: Array, fit: Plates) -> Array:
-    """(a, b, log_c, d) to (a, log b, log_c, d) inside the box, fixed parameters at their values."""
-    theta = np.where(fit.free, parameters, fit.fixed)
-    theta[..., 1] = np.log(theta[..., 1])
-    return fit.clip(theta)
+def bend(log_g: Array) -> Array:
+    """How far, in z, the half-way signal lies from ``log_c`` on the a-side: log(2**(1/g) - 1)."""
+    return log_expm1(np.log(2.0) * np.exp(-log_g))
+
+
+def _bend_slope(log_g: Array) -> Array:
+    """Derivative of :func:`bend`."""
+    depth = np.log(2.0) * np.exp(-log_g)
+    return np.asarray(-depth / -np.expm1(-depth))
+
+
+# --------------------------------------------------------------------------------------------------- starting values
 
 
 def search_start(fit: Plates, weight: Array) -> Array:
-    """Best rising, best falling and best extrapolating curve of a grid over (b, log_c): (n_plates, 3, 4)."""
-    inner_low, inner_high = fit.low[:, 1], fit.high[:, 1]
-    spread = (inner_high - inner_low) / 5  # the box is the range of the standards and twice that on both sides
-    steps = np.array([1.0, 2.0, 3.5, 6.0, 10.0, 18.0, 40.0])
-    places = np.concatenate([[-0.75, -0.3], np.linspace(0.0, 1.0, 13), [1.3, 1.75]])
-    log_b = np.log(steps[None, :] / spread[:, None]) if fit.free[1] else np.full((len(spread), 1), np.log(fit.fixed[1]))
-    log_c = inner_low[:, None] + (2 + places) * spread[:, None] if fit.free[2] else np.full((len(spread), 1), fit.fixed[2])
-    n_b, n_c = log_b.shape[1], log_c.shape[1]
-    shape = np.stack([np.repeat(log_b, n_c, axis=1), np.tile(log_c, (1, n_b))], axis=-1)
-    above = expit(np.exp(shape[..., :1]) * (fit.x[:, None, :] - shape[..., 1:]))
+    """Best rising, best falling and best extrapolating curve of a grid over (b, middle[, g]): (n_plates, 3, n_parameters).
+
+    Plates with the same standards share the grid, so that the sums over wells are products of matrices.
+    """
+    theta = np.empty((fit.x.shape[0], 3, len(fit.held)))
+    if fit.shape.family is Family.POWER_LAW:
+        return np.asarray(_start_power_law(fit, weight)[:, None, :])
+    key = np.concatenate([np.where(fit.mask, fit.x, 0.0), fit.mask], axis=1)
+    _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    for index, row in enumerate(first):
+        rows = np.flatnonzero(group == index)
+        theta[rows] = _search_alike(fit.take(rows), weight[rows], fit.x[row])
+    return theta
+
+
+def _search_alike(fit: Plates, weight: Array, x: Array) -> Array:
+    """Starting values of plates whose standards are the same."""
+    shape = _lay_shapes(fit)
+    parameters = np.zeros((len(shape), len(fit.held)))
+    parameters[:, 1:3], parameters[:, 3], parameters[:, 4:] = shape[:, :2], 1.0, shape[:, 2:]
+    above = value(x, replace(fit, side=np.full(len(shape), fit.side[0])).external(parameters)[:, None, :])
     a, d, cost = _solve_asymptotes(fit, weight, above)
-    theta = np.stack([a, shape[..., 0], d, shape[..., 1]], axis=-1)[..., [0, 1, 3, 2]]
-    extrapolates = shape[..., 1] > inner_high[:, None] - 2 * spread[:, None]
-    chosen = [np.argmin(np.where(keep, cost, np.inf), axis=1) for keep in (d > a, d <= a, extrapolates)]
-    rows = np.arange(len(spread))
+    theta = np.empty((*a.shape, len(fit.held)))
+    theta[..., 0], theta[..., 3] = a, d
+    theta[..., 1:3], theta[..., 4:] = shape[:, :2], shape[:, 2:]
+    if fit.is_penalised:
+        cost = cost + fit.penalty[:, None] * (shape[:, 2] - fit.centre[:, None]) ** 2
+    extrapolates = shape[:, 1] > _top(fit)
+    chosen = [np.argmin(np.where(keep, cost, np.inf), axis=1) for keep in (d > a, d <= a, np.broadcast_to(extrapolates, a.shape))]
+    rows = np.arange(len(a))
     return np.stack([theta[rows, index] for index in chosen], axis=1)
 
 
+def _top(fit: Plates) -> float:
+    """Highest standard: the box reaches twice the range beyond it."""
+    return float(fit.high[0, 2] - 2 * (fit.high[0, 2] - fit.low[0, 2]) / 5)
+
+
+def _lay_shapes(fit: Plates) -> Array:
+    """Grid of (log b, middle[, log g]) for the first plate, known parameters at their values: (n_grid, 2 or 3)."""
+    spread = (fit.high[0, 2] - fit.low[0, 2]) / 5  # the box is the range of the standards and twice that on both sides
+    axes = [np.log(_SLOPES / spread), fit.low[0, 2] + (2 + _MIDDLES) * spread]
+    if len(fit.held) > N_LOGISTIC:
+        axes.append(_BENDS)
+    columns = (1, 2, 4)
+    axes = [axis if fit.free[column] else fit.held[column : column + 1] for axis, column in zip(axes, columns, strict=False)]
+    return np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
+
+
 def _solve_asymptotes(fit: Plates, weight: Array, above: Array) -> tuple[Array, Array, Array]:
-    """Least squares for (a, d) where ``above`` (plates, grid, wells) is the part of d in the signal; also the cost."""
+    """Least squares for (a, d) where ``above`` (grid, wells) is the part of d in the signal; also the cost, each (plates, grid)."""
     below = 1 - above
-    w, y = weight[:, None, :], fit.y[:, None, :]
-    aa, ad, dd = ((w * p * q).sum(axis=-1) for p, q in ((below, below), (below, above), (above, above)))
-    ay, dy = (w * below * y).sum(axis=-1), (w * above * y).sum(axis=-1)
+    weighted = weight * fit.y
+    aa, ad, dd = (weight @ (p * q).T for p, q in ((below, below), (below, above), (above, above)))
+    ay, dy, yy = weighted @ below.T, weighted @ above.T, np.sum(weighted * fit.y, axis=1, keepdims=True)
     if fit.free[0] and fit.free[3]:
         ridge = 1e-9 * (aa + dd)
         det = (aa + ridge) * (dd + ridge) - ad**2
         a, d = (ay * (dd + ridge) - dy * ad) / det, (dy * (aa + ridge) - ay * ad) / det
     else:
-        a = (ay - ad * fit.fixed[3]) / (aa + TINY) if fit.free[0] else np.full_like(aa, fit.fixed[0])
-        d = (dy - ad * a) / (dd + TINY) if fit.free[3] else np.full_like(dd, fit.fixed[3])
-    cost = (w * (y - a[..., None] * below - d[..., None] * above) ** 2).sum(axis=-1)
-    return a, d, cost
+        a = (ay - ad * fit.held[3]) / (aa + TINY) if fit.free[0] else np.full_like(aa, fit.held[0])
+        d = (dy - ad * a) / (dd + TINY) if fit.free[3] else np.full_like(dd, fit.held[3])
+    cost = yy - 2 * (a * ay + d * dy) + a**2 * aa + 2 * a * d * ad + d**2 * dd
+    return a, d, np.maximum(cost, 1e-12 * yy)
 
 
-def minimise_from_all(fit: Plates, weight: Array, starts: Array) -> Array:
-    """Best end point over the starts (n_plates, n_starts, 4): (n_plates, 4)."""
-    n_plates, n_starts, _ = starts.shape
-    ends, cost = minimise(fit.repeat(n_starts), np.repeat(weight, n_starts, axis=0), starts.reshape(-1, 4))
-    best = np.argmin(cost.reshape(n_plates, n_starts), axis=1)
-    return np.asarray(ends.reshape(n_plates, n_starts, 4)[np.arange(n_plates), best])
-
-
-def minimise(fit: Plates, weight: Array, theta: Array) -> tuple[Array, Array]:
-    """Levenberg-Marquardt on every row; returns end points and costs."""
-    theta = fit.clip(theta)
-    cost = (weight * fit.residual(theta) ** 2).sum(axis=1)
-    damping = np.full(len(theta), 1e-3)
-    active = np.arange(len(theta))
-    for _ in range(400):
-        part = fit.take(active)
-        here = theta[active]
-        trial = part.clip(here + _step(part, weight[active], here, damping[active]))
-        trial_cost = (weight[active] * part.residual(trial) ** 2).sum(axis=1)
-        better = trial_cost <= cost[active]
-        settled = better & (cost[active] - trial_cost <= 1e-13 * cost[active])
-        accepted = active[better]
-        theta[accepted], cost[accepted] = trial[better], trial_cost[better]
-        damping[active] = np.where(better, np.maximum(damping[active] / 10, 1e-12), damping[active] * 8)
-        active = active[~settled & (damping[active] < 1e10)]
-        if active.size == 0:
-            break
-    return _polish(fit, weight, theta)
-
-
-def _polish(fit: Plates, weight: Array, theta: Array) -> tuple[Array, Array]:
-    """Undamped steps while the gradient shrinks: costs cannot tell apart what rounding hides, gradients can."""
-    error = measure_stationarity(fit, weight, theta)
-    for _ in range(6):
-        trial = fit.clip(theta + _step(fit, weight, theta, np.full(len(theta), 1e-14)))
-        trial_error = measure_stationarity(fit, weight, trial)
-        better = trial_error < error
-        if not np.any(better):
-            break
-        theta, error = np.where(better[:, None], trial, theta), np.where(better, trial_error, error)
-    return theta, (weight * fit.residual(theta) ** 2).sum(axis=1)
-
-
-def _normal_equations(fit: Plates, weight: Array, theta: Array) -> tuple[Array, Array, Array]:
-    """Scaled information (n, 4, 4), scaled gradient and scale (n, 4); columns that may not move are zero."""
-    design, residual = fit.design(theta), fit.residual(theta)
-    gradient = np.einsum("pni,pn->pi", design, weight * residual)
-    blocked = np.zeros_like(theta, dtype=np.bool_)
-    for column, side in ((1, 0), (2, 1)):
-        outward = gradient[:, column]
-        blocked[:, column] = ((theta[:, column] <= fit.low[:, side]) & (outward < 0)) | (
-            (theta[:, column] >= fit.high[:, side]) & (outward > 0)
-        )
-    design = design * ~blocked[:, None, :]
-    information = np.einsum("pni,pnj->pij", design * weight[..., None], design)
-    scale = np.sqrt(np.einsum("pii->pi", information))
-    scale = np.where(scale > 0, scale, np.inf)
-    return information / (scale[:, :, None] * scale[:, None, :]), gradient / scale, scale
-
-
-def _step(fit: Plates, weight: Array, theta: Array, damping: Array) -> Array:
-    information, gradient, scale = _normal_equations(fit, weight, theta)
-    still = ~np.isfinite(scale)
-    diagonal = np.where(still, 1.0, damping[:, None])
-    matrix = information + diagonal[:, :, None] * np.eye(4)
-    try:
-        move = np.linalg.solve(matrix, gradient[..., None])[..., 0]
-    except np.linalg.LinAlgError:  # a column is a multiple of another to the last bit
-        move = np.linalg.solve(matrix + 1e-10 * np.eye(4), gradient[..., None])[..., 0]
-    return np.asarray(move / scale)
-
-
-def measure_stationarity(fit: Plates, weight: Array, theta: Array) -> Array:
-    """Largest cosine between the residuals and a column of the design (Bates and Watts 1981), 0 at an optimum."""
-    _, gradient, _ = _normal_equations(fit, weight, theta)
-    size = np.sqrt((weight * fit.residual(theta) ** 2).sum(axis=1))
-    rounding = 1e-13 * np.sqrt((weight * fit.y**2).sum(axis=1)) + TINY
-    return np.asarray(np.where(size > rounding, np.max(np.abs(gradient), axis=1) / (size + rounding), 0.0))
-
-
-def factor_covariance(fit: Plates, weight: Array, parameters: Array) -> Array:
-    """Lower triangular square root of the inverse information, (n, 4, 4), rows of fixed parameters zero.
-
-    Taken from a singular value decomposition of the weighted design, so that a direction that the
-    standards hardly determine gets a large finite variance and the others keep their digits.
-    """
-    design = jacobian(fit.x, parameters[:, None, :]) * fit.free * np.sqrt(weight)[..., None]
-    norm = np.sqrt(np.einsum("pni,pni->pi", design, design))
-    scale = np.where(norm > 0, norm, 1.0)
-    _, singular, v = np.linalg.svd(design / scale[:, None, :], full_matrices=False)
-    floor = 1e-9 * singular[:, :1]
-    factor = np.swapaxes(v, 1, 2) / np.maximum(singular, floor)[:, None, :]
-    factor = factor / scale[:, :, None] * fit.free[:, None]
-    upper = np.linalg.qr(np.swapaxes(factor, 1, 2), mode="r")  # the triangular root: unlike the other it has no arbitrary signs
-    signs = np.where(np.einsum("pii->pi", upper) < 0, -1.0, 1.0)
-    return np.swapaxes(upper * signs[:, :, None], 1, 2).copy()
+def _start_power_law(fit: Plates, weight: Array) -> Array:
+    """Straight line through the logs of positive readings: (n_plates, n_parameters)."""
+    above = fit.y - fit.held[0]
+    used = fit.mask & np.isfinite(fit.x) & (above > 0)
+    w = np.where(used, weight * np.where(used, above, 1.0) ** 2, 0.0)  # the weight of a logarithm
+    x, y = np.where(used, fit.x, 0.0), np.log(np.where(used, above, 1.0))
+    total = np.sum(w, axis=1) + TINY
+    x0, y0 = np.sum(w * x, axis=1) / total, np.sum(w * y, axis=1) / total
+    dx, dy = (x - x0[:, None]) * used, (y - y0[:, None]) * used
+    b = np.maximum(np.sum(w * dx * dy, axis=1) / (np.sum(w * dx**2, axis=1) + TINY), np.exp(fit.low[:, 1]))
+    theta = np.broadcast_to(fit.held, (len(x), len(fit.held))).copy()
+    theta[:, 1], theta[:, 2] = np.log(b), x0 - y0 / b
+    return theta

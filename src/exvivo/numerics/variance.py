@@ -8,6 +8,7 @@ maximum likelihood on the linearised curves: each plate pays for its own four cu
 parameters, which plain maximum likelihood forgets.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ class VarianceFunction:
     kappa : coefficient of variation at large signals
     df : residual degrees of freedom that the estimate rests on; inf = known
     linear : used only for the vendors' weighting 1/y
+    log_covariance : variance of ln sigma0, covariance, variance of ln kappa; zeros: the two were not told apart by an estimate
 
     Examples
     --------
@@ -43,28 +45,63 @@ class VarianceFunction:
     kappa: float
     df: float
     linear: float = 0.0
+    log_covariance: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def at(self, mean: npt.ArrayLike) -> Array:
         """Variance of one reading whose mean is ``mean``, any shape."""
         mu = np.abs(np.asarray(mean, dtype=np.float64))
         return np.asarray(self.sigma0**2 + self.linear * mu + (self.kappa * mu) ** 2)
 
+    def df_at(self, mean: npt.ArrayLike) -> Array:
+        """Degrees of freedom of the variance at ``mean``, any shape; see :func:`effective_df`."""
+        size = np.asarray(mean, dtype=np.float64)
+        of = (self.sigma0**2, self.linear, self.kappa**2, self.df, *self.log_covariance)
+        return effective_df(size, *(np.full(size.shape, term) for term in of))
+
+
+def effective_df(mean: Array, constant: Array, linear: Array, quadratic: Array, *rest: Array) -> Array:
+    """Degrees of freedom of ``constant + linear |mean| + quadratic mean**2``, all of one shape.
+
+    Near zero the variance rests on the few wells that read low, far up on those that read high: ``2 v**2 / var(v)`` with the
+    delta method (Satterthwaite 1946, Biometrics Bulletin 2:110), at least 2.5 and at most all there are.
+
+    Parameters
+    ----------
+    mean, constant, linear, quadratic : where, and the terms of the variance
+    rest : all degrees of freedom, then variance of ln sigma0, covariance, and variance of ln kappa
+    """
+    df, of_sigma, of_both, of_kappa = rest
+    by_sigma, by_kappa = 2 * constant, 2 * quadratic * mean**2
+    spread = by_sigma**2 * of_sigma + 2 * by_sigma * by_kappa * of_both + by_kappa**2 * of_kappa
+    v = constant + linear * np.abs(mean) + quadratic * mean**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.where(spread > 0, 2 * v**2 / spread, np.inf)
+    return np.asarray(np.minimum(np.maximum(found, _FEWEST_DF), df))
+
+
+_FEWEST_DF = 2.5
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearisedPlates:
-    """Curves near their fit. ``residual``, ``mean``, ``mask``: (n_plates, n_wells); ``jacobian``: (n_plates, n_wells, n_parameters)."""
+    """Curves near their fit. ``residual``, ``mean``, ``mask``: (n_plates, n_wells); ``jacobian``: (n_plates, n_wells, n_parameters).
+
+    ``precision`` and ``off``, (n_plates,): what is known of the last parameter, and how far the fit is from its mean; None = nothing.
+    """
 
     residual: Array
     mean: Array
     jacobian: Array
     mask: npt.NDArray[np.bool_]
+    precision: Array | None = None
+    off: Array | None = None
 
 
 def restricted_deviance(variance: VarianceFunction, plates: LinearisedPlates) -> float:
     """Minus twice the restricted log likelihood, without its constant.
 
     ``sum(log v) + r' V^-1 r + log|X' V^-1 X|`` per plate, with r the generalised least-squares
-    residual at V (Patterson and Thompson 1971, Biometrika 58:545).
+    residual at V (Patterson and Thompson 1971, Biometrika 58:545). A parameter of which something is known is a random effect.
     """
     v = variance.at(plates.mean)
     weight = plates.mask / v
@@ -75,10 +112,18 @@ def restricted_deviance(variance: VarianceFunction, plates: LinearisedPlates) ->
     diagonal = np.einsum("pii->pi", information)
     absent = norm <= 0
     information = information + np.einsum("pi,ij->pij", np.where(absent, 1.0, 1e-12 * diagonal), np.eye(design.shape[2]))
-    shift = np.linalg.solve(information, np.einsum("pni,pn->pi", weighted, plates.residual)[..., None])
-    residual = plates.residual - np.einsum("pni,pi->pn", design, shift[..., 0])
+    right = np.einsum("pni,pn->pi", weighted, plates.residual)
+    scale = np.where(norm[:, -1] > 0, norm[:, -1], 1.0)
+    if plates.precision is not None and plates.off is not None:
+        information[:, -1, -1] += plates.precision / scale**2
+        right[:, -1] -= plates.precision * plates.off / scale
+    shift = np.linalg.solve(information, right[..., None])[..., 0]
+    residual = plates.residual - np.einsum("pni,pi->pn", design, shift)
+    known = 0.0
+    if plates.precision is not None and plates.off is not None:
+        known = float(np.sum(plates.precision * (plates.off + shift[:, -1] / scale) ** 2))
     log_det = np.linalg.slogdet(information)[1]
-    return float(np.sum(plates.mask * np.log(v)) + np.sum(weight * residual**2) + np.sum(log_det))
+    return float(np.sum(plates.mask * np.log(v)) + np.sum(weight * residual**2) + np.sum(log_det)) + known
 
 
 def estimate_restricted(plates: LinearisedPlates, scale: float, df: float, start: VarianceFunction | None = None) -> VarianceFunction:
@@ -114,4 +159,20 @@ def estimate_restricted(plates: LinearisedPlates, scale: float, df: float, start
         options={"xatol": 1e-5, "fatol": 1e-8, "initial_simplex": simplex, "maxiter": 400},
     ).x
     sigma0, kappa = np.exp(best)
-    return VarianceFunction(float(sigma0), float(kappa), df)
+    return VarianceFunction(float(sigma0), float(kappa), df, log_covariance=_invert_curvature(deviance, best))
+
+
+def _invert_curvature(deviance: Callable[[Array], float], best: Array) -> tuple[float, float, float]:
+    """Covariance of the log terms: inverse of half the deviance's second differences; a term that the data do not see is held."""
+    step = _STEP * np.eye(2)
+    here, up, down = deviance(best), [deviance(best + h) for h in step], [deviance(best - h) for h in step]
+    bend = [max((u - 2 * here + d) / (2 * _STEP**2), 0.0) for u, d in zip(up, down, strict=True)]
+    cross = (deviance(best + step[0] + step[1]) - up[0] - up[1] + here) / (2 * _STEP**2)
+    det = bend[0] * bend[1] - cross**2
+    if det > _FLAT * bend[0] * bend[1]:
+        return bend[1] / det, -cross / det, bend[0] / det
+    alone = [1 / b if b > 0 else 0.0 for b in bend]
+    return alone[0], 0.0, alone[1]
+
+
+_STEP, _FLAT = 0.05, 1e-3

@@ -6,7 +6,7 @@ Nothing is corrected: a finding names the nearest id, and a person decides.
 import difflib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from exvivo.study.design import WellRole
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ElisaReadout, FlowReadout
 from exvivo.study.protocol import Design, plain
+from exvivo.study.spelling import look_alike, tell_apart
 from exvivo.study.statuses import Severity, TubeKind
 from exvivo.study.tables import Table
 
@@ -209,25 +210,42 @@ def link_donors(specimens: Table, quantified: Table, clinical: Table, design: De
             yield _orphan(name, "a donor of the clinical table without specimens", ())
 
 
+def similar_specimens(layout: Table) -> Iterator[Finding]:
+    """Specimens on plates that the eye takes for one: without a list of specimens nobody else can tell."""
+    wells: dict[str, list[str]] = {}
+    for row in layout.frame.iter_rows(named=True):
+        if row["role"] == WellRole.SPECIMEN.value and row["specimen"]:
+            wells.setdefault(row["specimen"], []).append(f"{row['plate']}/{row['well']}")
+    for same in _groups(wells, look_alike):
+        told = ", ".join(f"{tell_apart(name)} ({wells[name][0]})" for name in same)
+        evidence = f"specimens {told} differ only in case, blanks or letters that look alike, and were kept apart"
+        yield Finding(FindingCode.ID_SIMILAR, Severity.WARNING, same[0], evidence, "Check whether they are one, and correct the map")
+
+
+def _groups(names: Iterable[str], key: Callable[[str], str]) -> Iterator[list[str]]:
+    """Different names with one key."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(key(name), []).append(name)
+    return (same for same in groups.values() if len(same) > 1)
+
+
 def link_spellings(specimens: Table, clinical: Table) -> Iterator[Finding]:
-    """Ids of one table that are equal but for case, hyphens and blanks."""
+    """Ids of one table that are equal but for case, hyphens, blanks and letters that look alike."""
     for what, names in (("specimen", specimens.frame["specimen"].to_list()), ("donor", clinical.frame["donor"].to_list())):
-        groups: dict[str, list[str]] = {}
-        for name in names:
-            groups.setdefault(plain(name), []).append(name)
-        for same in groups.values():
-            if len(same) > 1:
-                evidence = f"{what}s {', '.join(repr(name) for name in same)} differ only in case, hyphens or blanks"
-                yield Finding(FindingCode.ID_SIMILAR, Severity.WARNING, same[0], evidence, "Check whether they are one, and correct the id")
+        for same in _groups(names, lambda name: plain(look_alike(name))):
+            alike = "case, hyphens or blanks" if len({plain(name) for name in same}) == 1 else "letters that look alike"
+            evidence = f"{what}s {', '.join(tell_apart(name) for name in same)} differ only in {alike}"
+            yield Finding(FindingCode.ID_SIMILAR, Severity.WARNING, same[0], evidence, "Check whether they are one, and correct the id")
 
 
 def skeleton(name: str) -> str:
-    """An id without what slips of the pen change: case, hyphens, O for 0, l for 1, leading zeros.
+    """An id without what slips of the pen change: case, hyphens, letters that look alike, leading zeros.
 
     >>> skeleton("SSC-07") == skeleton("ssc_007"), skeleton("M01") == skeleton("MO1")
     (True, True)
     """
-    alike = plain(name).replace("o", "0").replace("l", "1")
+    alike = plain(look_alike(name))
     return re.sub(r"(?<!\d)0+(?=\d)", "", alike)
 
 

@@ -3,11 +3,13 @@
 Map ``X.csv`` belongs to export ``X.*``. Its ``plate`` is the export's plate name where that name is
 unique in the export, else the position; a map that mixes both, or names a plate that the export does
 not have, is refused with both lists. Where map and embedded layout disagree the map wins, and says so.
+The map of a bead reader's plate may name the whole plate: its wells without analyte then hold for every
+analyte, and wells that it leaves out stay as the export says.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from exvivo.study.decisions import Decisions, TargetKind
 from exvivo.study.design import WellLayout, WellRole, well_name, well_position
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ElisaReadout
-from exvivo.study.protocol import Design
+from exvivo.study.protocol import Design, plain
+from exvivo.study.spelling import look_alike, tell_apart
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import LAYOUT, Table
 from exvivo.study.units import AS_GIVEN, conversion_factor, parse_unit
@@ -49,8 +52,9 @@ def read_layout(
     InputError : faults of all maps together: unreadable, plates the export does not have, wells outside, unknown analytes and units
     """
     faults: list[str] = []
-    findings: list[Finding] = []
+    findings: list[Finding] = list(_notes(tables))
     placed: list[_Placed] = []
+    embedded = _embedded(tables)
     for source in sources:
         plates = [plate for plate in tables.plates if plate.stem == source.stem]
         if not plates:
@@ -59,17 +63,21 @@ def read_layout(
             findings.append(Finding(FindingCode.MAP_WITHOUT_EXPORT, Severity.ERROR, source.path, evidence, suggestion))
             continue
         try:
-            placed += _place(maps.parse(read_bytes(folder, source), source.path).plates, plates, source.path)
+            record = maps.parse(read_bytes(folder, source), source.path)
+            placed += _place(record.plates, plates, embedded, source.path)
+            findings += _odd(source.path, record.notes)
         except InputError as error:
             faults += error.messages
-    embedded = _embedded(tables)
     mapped = {one.plate.key for one in placed}
     findings += [found for one in placed for found in _disagreements(one, embedded.get(one.plate.key, ()))]
     findings += [_unmapped(plate) for plate in tables.plates if plate.key not in mapped and plate.key not in embedded]
     placed += [
         _Placed(plate, embedded[plate.key], plate.export) for plate in tables.plates if plate.key in embedded and plate.key not in mapped
     ]
-    resolved = [_resolve(one, design, faults) for one in placed]
+    foreign = [one for one in placed if _is_foreign(one, design)]
+    findings += _foreign_findings(foreign)
+    left_out = {one.plate.key for one in foreign}
+    resolved = [_resolve(one, design, faults) for one in placed if one.plate.key not in left_out]
     if faults:
         raise InputError(faults)
     findings += [*_unit_findings(resolved, design), *_protocol_findings(resolved, design)]
@@ -97,19 +105,50 @@ def check_maps(folder: Path, sources: Sequence[Source]) -> None:
         raise InputError(faults)
 
 
-def _place(found: Sequence[PlateMap], plates: Sequence[ExportPlate], where: str) -> list[_Placed]:
-    """Plates of a map tied to plates of its export, by unique name or by position, never both."""
+def _place(
+    found: Sequence[PlateMap], plates: Sequence[ExportPlate], embedded: Mapping[str, Sequence[WellLayout]], where: str
+) -> list[_Placed]:
+    """Plates of a map tied to plates of its export: by unique name, by the name of a whole bead plate, or by position, never mixed."""
     counts = Counter(plate.name for plate in plates)
     by_name = {plate.name: plate for plate in plates if plate.name and counts[plate.name] == 1}
     by_position = {str(plate.position): plate for plate in plates}
+    whole: dict[str, list[ExportPlate]] = {}
+    for plate in plates:
+        if plate.of_beads:
+            whole.setdefault(plate.of_beads, []).append(plate)
     wanted = [one.plate for one in found]
     key = next((key for key in (by_name, by_position) if set(wanted) <= set(key)), None)
+    if set(wanted) <= set(whole) and not set(wanted) <= set(by_name):
+        placed = [_spread(one, plate, embedded.get(plate.key, ()), where) for one in found for plate in whole[one.plate]]
+        return _inside(placed)
     if key is None:
         has = ", ".join(f"{plate.position} ('{plate.name}')" if plate.name else str(plate.position) for plate in plates)
-        found_text = f"the map is for plates {', '.join(wanted)}, the export {plates[0].export} holds {has}"
+        found_text = f"the map is for plates {', '.join(wanted)}, the export {plates[0].export} holds {has}{_unseen(wanted, by_name)}"
         expected = "plate names that are unique in the export, or positions from 1, not a mixture"
         raise InputError(fault(where, found_text, expected, "Correct the plate column, or put the map beside its own export"))
-    placed = [_Placed(key[one.plate], one.wells, where) for one in found]
+    return _inside([_Placed(key[one.plate], one.wells, where) for one in found])
+
+
+def _unseen(wanted: Sequence[str], names: Iterable[str]) -> str:
+    """Names of the map that only look like names of the export, written out."""
+    pairs = [(mine, theirs) for mine in wanted for theirs in names if mine != theirs and look_alike(mine) == look_alike(theirs)]
+    return "".join(f"; {tell_apart(mine)} looks like {tell_apart(theirs)} but is not the same" for mine, theirs in pairs[:_SHOWN])
+
+
+def _spread(one: PlateMap, plate: ExportPlate, embedded: Sequence[WellLayout], where: str) -> _Placed:
+    """Layout of one analyte of a bead plate: the map's wells for it, else the export's."""
+    own = [well for well in one.wells if well.analyte is None or plain(well.analyte) == plain(plate.analyte or "")]
+    kept = {well.well: well for well in embedded} | {well.well: replace(well, analyte=plate.analyte) for well in own}
+    return _Placed(plate, tuple(kept.values()), where)
+
+
+def _inside(placed: list[_Placed]) -> list[_Placed]:
+    """Plates of a map whose wells all exist.
+
+    Raises
+    ------
+    InputError : wells outside the export's plates
+    """
     faults = [message for one in placed for message in _outside(one)]
     if faults:
         raise InputError(faults)
@@ -181,6 +220,36 @@ def _factor(unit: str | None, target: str | None) -> float | None:
         return None
 
 
+def _notes(tables: PlateTables) -> Iterator[Finding]:
+    """What was odd but readable in each export."""
+    for export, notes in tables.notes:
+        yield from _odd(export, notes)
+
+
+def _odd(path: str, notes: Sequence[str]) -> Iterator[Finding]:
+    """One note for what was odd in a file."""
+    if notes:
+        more = f" and {len(notes) - _SHOWN} more" if len(notes) > _SHOWN else ""
+        suggestion = "Nothing to do if this is known"
+        yield Finding(FindingCode.FILE_ODD, Severity.NOTE, path, f"{'; '.join(notes[:_SHOWN])}{more}", suggestion)
+
+
+def _is_foreign(placed: _Placed, design: Design) -> bool:
+    """Whether a plate of a bead reader measures an analyte that is none of the protocol's immunoassays, and no map says otherwise."""
+    analyte = placed.plate.analyte
+    if analyte is None or {well.analyte for well in placed.wells if well.analyte} != {analyte}:
+        return False
+    return not isinstance(design.readouts.get(design.readout_named(analyte) or ""), ElisaReadout)
+
+
+def _foreign_findings(foreign: Sequence[_Placed]) -> Iterator[Finding]:
+    """Analytes of each export that are not calibrated."""
+    for export in dict.fromkeys(one.plate.export for one in foreign):
+        analytes = ", ".join(dict.fromkeys(one.plate.analyte or "" for one in foreign if one.plate.export == export))
+        evidence = f"analytes that are no immunoassay of the protocol are left out: {analytes}"
+        yield Finding(FindingCode.FILE_ODD, Severity.NOTE, export, evidence, "Name them as readouts or aliases if they are wanted")
+
+
 def _unmapped(plate: ExportPlate) -> Finding:
     evidence = f"plate {plate.position} of {plate.export} has no map and no embedded layout"
     return Finding(FindingCode.EXPORT_WITHOUT_MAP, Severity.ERROR, plate.key, evidence, f"Add the map {plate.stem}.csv")
@@ -191,7 +260,8 @@ def _resolve(placed: _Placed, design: Design, faults: list[str]) -> _Placed:
     elisas = {name: readout for name, readout in design.readouts.items() if isinstance(readout, ElisaReadout)}
     wells = []
     for well in placed.wells:
-        where = well.origin if placed.source == placed.plate.export else f"{placed.source}, {well.origin}"
+        of_export = placed.source == placed.plate.export or well.origin.startswith(f"{placed.plate.export}, ")
+        where = well.origin if of_export else f"{placed.source}, {well.origin}"
         analyte, unit = None, None
         if well.analyte is not None:
             analyte = design.readout_named(well.analyte)

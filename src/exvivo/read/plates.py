@@ -33,7 +33,10 @@ class ExportTask:
 
 @dataclass(frozen=True, slots=True)
 class ExportPlate:
-    """One plate of an export, without its numbers."""
+    """One plate of an export, without its numbers.
+
+    ``analyte`` is the only analyte that its embedded layout names; ``vendor_curve`` what the software called its curve.
+    """
 
     key: str
     export: str
@@ -43,16 +46,26 @@ class ExportPlate:
     n_rows: int
     n_columns: int
     has_layout: bool
+    analyte: str | None = None
+    vendor_curve: str | None = None
+
+    @property
+    def of_beads(self) -> str | None:
+        """Name of the whole plate, without the analyte that a bead reader's plate is named by; None for other plates."""
+        if self.analyte is None or self.name is None or not self.name.endswith(self.analyte):
+            return None
+        return self.name.removesuffix(self.analyte).strip() or None
 
 
 @dataclass(frozen=True, slots=True)
 class PlateTables:
-    """Tables of all exports and the list of their plates, in order of file name and position."""
+    """Tables of all exports and the list of their plates, in order of file name and position; what was odd, by export."""
 
     readings: Table
     embedded: Table
     vendor: Table
     plates: tuple[ExportPlate, ...]
+    notes: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def read_plates(folder: Path, exports: Sequence[Source], work: Work) -> PlateTables:
@@ -62,14 +75,24 @@ def read_plates(folder: Path, exports: Sequence[Source], work: Work) -> PlateTab
     ------
     InputError : faults of all exports together; two exports of one name
     """
-    tasks = [ExportTask(folder / source.path, source.path, source.stem, source.sha256) for source in exports]
-    parcels = work.map(parse_task, tasks, key=lambda task: [task.name, task.sha256], label="reading plates", version=VERSION)
+    parcels = parse_exports([ExportTask(folder / source.path, source.path, source.stem, source.sha256) for source in exports], work)
     faults = _same_stems(exports) + [message for parcel in parcels for message in parcel.facts["faults"]]
     if faults:
         raise InputError(faults)
+    return gather_plates(parcels)
+
+
+def parse_exports(tasks: Sequence[ExportTask], work: Work) -> list[Parcel]:
+    """One parcel for each export, in order; the faults of an export are facts of its parcel."""
+    return work.map(parse_task, tasks, key=lambda task: [task.name, task.sha256], label="reading plates", version=VERSION)
+
+
+def gather_plates(parcels: Sequence[Parcel]) -> PlateTables:
+    """Tables of exports without faults."""
     plates = tuple(ExportPlate(**facts) for parcel in parcels for facts in parcel.facts["plates"])
     joined = [_join(kind, parcels, name) for kind, name in ((READINGS, "readings"), (LAYOUT, "layout"), (VENDOR, "vendor"))]
-    return PlateTables(joined[0], joined[1], joined[2], plates)
+    notes = tuple((str(parcel.facts["name"]), tuple(parcel.facts["notes"])) for parcel in parcels if parcel.facts["notes"])
+    return PlateTables(joined[0], joined[1], joined[2], plates, notes)
 
 
 def _same_stems(exports: Sequence[Source]) -> list[str]:
@@ -93,8 +116,9 @@ def parse_task(task: ExportTask) -> Parcel:
         record = parse_export(task.name, task.path.read_bytes())
     except InputError as error:
         return _parcel((), task, error.messages)
+    notes = (*record.notes, *(note for plate in record.plates for note in plate.notes))
     faults = [message for plate in record.plates for message in _plate_faults(plate, task.name)]
-    return _parcel(() if faults else record.plates, task, faults)
+    return _parcel(() if faults else record.plates, task, faults, notes)
 
 
 def _plate_faults(plate: PlateRecord, where: str) -> list[str]:
@@ -118,7 +142,13 @@ def _plate_faults(plate: PlateRecord, where: str) -> list[str]:
     return faults
 
 
-def _parcel(plates: Sequence[PlateRecord], task: ExportTask, faults: Sequence[str]) -> Parcel:
+def _only_analyte(plate: PlateRecord) -> str | None:
+    """The analyte of a plate whose layout names one."""
+    named = {well.analyte for well in plate.layout if well.analyte}
+    return next(iter(named)) if len(named) == 1 else None
+
+
+def _parcel(plates: Sequence[PlateRecord], task: ExportTask, faults: Sequence[str], notes: Sequence[str] = ()) -> Parcel:
     """Frames and facts of one export."""
     facts = [
         {
@@ -130,6 +160,8 @@ def _parcel(plates: Sequence[PlateRecord], task: ExportTask, faults: Sequence[st
             "n_rows": plate.n_rows,
             "n_columns": plate.n_columns,
             "has_layout": bool(plate.layout),
+            "analyte": _only_analyte(plate),
+            "vendor_curve": plate.vendor_curve.model if plate.vendor_curve else None,
         }
         for plate in plates
     ]
@@ -138,7 +170,7 @@ def _parcel(plates: Sequence[PlateRecord], task: ExportTask, faults: Sequence[st
         "layout": _frame(LAYOUT, [row for plate in plates for row in _layout_rows(plate, task)]),
         "vendor": _frame(VENDOR, [row for plate in plates for row in _vendor_rows(plate, task)]),
     }
-    return Parcel(frames, {"plates": facts, "faults": list(faults)})
+    return Parcel(frames, {"name": task.name, "plates": facts, "faults": list(faults), "notes": list(notes)})
 
 
 def _frame(kind: TableKind, rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Wells and curves -> standard curves, one panel per plate.
 
-The curve is y = d + (a - d) / (1 + (x / c)^b)^g; its band follows from the covariance of a, b, ln c and d by the delta
-method. A zero standard has no place on a log axis and stands at the left edge, under the label 0.
+The curve's band follows from the covariance of its parameters by the delta method. A zero standard has no place on a log axis and
+stands at the left edge, under the label 0.
 """
 
 import json
@@ -15,6 +15,7 @@ import polars as pl
 
 from exvivo.report.axes import linear_domain, log_domain, log_ticks
 from exvivo.report.numbers import print_number
+from exvivo.report.rebuilding import lay_bands, rebuild_curve
 from exvivo.report.theme import (
     BLUE,
     GREY,
@@ -41,7 +42,7 @@ RUG_SHARE = 0.06
 """Room for the signals of specimens right of the curve, as share of the axis."""
 
 
-def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[str], *, quantile: float = 1.96, columns: int = 4) -> Spec:
+def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[str], *, columns: int = 4) -> Spec:
     """Standard curves of one analyte, one panel per plate.
 
     Parameters
@@ -49,39 +50,22 @@ def draw_curves(curves: Sequence[Row], wells: pl.DataFrame, refused: frozenset[s
     curves : rows of the table of curves, one analyte
     wells : table of wells
     refused : plates that were not accepted
-    quantile : half width of the band in standard errors
     columns : panels in a row
     """
     panels = []
     for curve in curves:
         held = wells.filter((wells["plate"] == curve["plate"]) & (wells["analyte"] == curve["analyte"]) & wells["signal"].is_not_null())
-        panels.append(_draw_panel(curve, held, quantile, refused=str(curve["plate"]) in refused))
+        panels.append(_draw_panel(curve, held, refused=str(curve["plate"]) in refused))
     return wrapped(panels, columns)
 
 
-def value_at(x: Array, parameters: Mapping[str, float]) -> Array:
-    """Signal of a curve at concentrations, in OD."""
-    a, b, c, d, g = (parameters[name] for name in "abcdg")
-    return np.asarray(d + (a - d) / (1 + (x / c) ** b) ** g, dtype=np.float64)
-
-
-def band_at(x: Array, parameters: Mapping[str, float], covariance: Array) -> Array:
-    """Standard error of the curve at concentrations, from the covariance of a, b, ln c and d (delta method)."""
-    a, b, c, d, g = (parameters[name] for name in "abcdg")
-    ratio = (x / c) ** b
-    share = (1 + ratio) ** -g
-    slope = -g * (a - d) * (1 + ratio) ** (-g - 1) * ratio
-    gradient = np.stack([share, slope * np.log(x / c), -slope * b, 1 - share])
-    return np.asarray(np.sqrt(np.maximum(0.0, np.einsum("in,ij,jn->n", gradient, covariance, gradient))), dtype=np.float64)
-
-
-def _draw_panel(curve: Row, wells: pl.DataFrame, quantile: float, *, refused: bool) -> Spec:
+def _draw_panel(curve: Row, wells: pl.DataFrame, *, refused: bool) -> Spec:
     standards = wells.filter(wells["role"].is_in(["standard", "blank"]) & (wells["nominal"].is_not_null() | (wells["role"] == "blank")))
     positive = [float(x) for x in standards["nominal"].drop_nulls().to_list() if x > 0]
     if not positive:
         positive = [float(json.loads(str(curve["parameters"]))["c"])]
     edge = min(positive) / 2.2
-    line = _line_rows(curve, (edge * 1.25, max(positive) * 1.15), quantile)
+    line = _line_rows(curve, (edge * 1.25, max(positive) * 1.15))
     limits = [{"limit": curve[name]} for name in ("lloq", "uloq") if curve[name] is not None]
     points = _point_rows(standards, edge)
     rug = [{"signal": signal} for signal in wells.filter(wells["role"] == "specimen")["signal"].to_list()]
@@ -100,14 +84,10 @@ def _subtitle(curve: Row, *, refused: bool) -> str:
     return f"{told}LLOQ {print_number(curve['lloq'])}, ULOQ {print_number(curve['uloq'])} {curve['unit'] or ''}".rstrip()
 
 
-def _line_rows(curve: Row, ends: tuple[float, float], quantile: float) -> list[Spec]:
-    parameters = json.loads(str(curve["parameters"]))
-    parameters = {**parameters, "g": parameters.get("g") or 1.0}
+def _line_rows(curve: Row, ends: tuple[float, float]) -> list[Spec]:
     x = np.geomspace(*ends, STEPS)
-    y = value_at(x, parameters)
-    half = np.zeros(STEPS)
-    if curve["covariance"]:
-        half = quantile * band_at(x, parameters, np.asarray(json.loads(str(curve["covariance"])), dtype=np.float64))
+    bands = lay_bands(rebuild_curve(curve), np.log(x))
+    y, half = bands.signal, bands.mean
     keep = np.isfinite(y) & np.isfinite(half)
     return [{"x": float(x[i]), "y": float(y[i]), "low": float(y[i] - half[i]), "high": float(y[i] + half[i])} for i in np.flatnonzero(keep)]
 

@@ -1,6 +1,7 @@
-"""Numbers as a paper prints them: three significant digits, no exponent where none is needed."""
+"""Numbers as a paper prints them: three significant digits, no exponent where none is needed; names as a figure has room for."""
 
 import math
+from collections.abc import Sequence
 
 TIE = 1e-9
 """Relative nudge upwards before rounding: a tie goes up, whatever the last bits of a number that went through a logarithm."""
@@ -22,6 +23,16 @@ def print_number(value: float | None, digits: int = 3) -> str:
     if not -4 <= magnitude <= 6:
         return f"{rounded:.{digits - 1}e}"
     return f"{rounded:.{max(0, digits - 1 - magnitude)}f}"
+
+
+def print_nominal(value: float | None) -> str:
+    """A concentration that somebody chose: four significant digits, without zeros that say nothing.
+
+    >>> print_nominal(500.0), print_nominal(7.8125), print_nominal(20000.0), print_nominal(0.0)
+    ('500', '7.813', '20000', '0')
+    """
+    text = print_number(value, 4)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def print_df(value: float | None) -> str:
@@ -70,3 +81,15 @@ def print_percent(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.1f}" if 0 < value < 9.95 else f"{value:.0f}"
+
+
+def shorten_names(names: Sequence[str], most: int) -> list[str]:
+    """Names in no more than some letters; where one is too long, what all long ones begin with is left out first.
+
+    >>> shorten_names(["blank", "Patient-001 day7", "Patient-002 day7"], 10)
+    ['blank', '…001 day7', '…002 day7']
+    """
+    long = sorted({name for name in names if len(name) > most})
+    shared = next((k for k, (first, last) in enumerate(zip(long[0], long[-1], strict=False)) if first != last), 0) if long else 0
+    cut = [f"…{name[shared:]}" if len(name) > most and shared > 1 else name for name in names]
+    return [name if len(name) <= most else f"{name[: most - 1]}…" for name in cut]

@@ -360,13 +360,14 @@ def _print_verdict(row: Row, words: Wording) -> GridRow:
         words.name("rule", str(row["rule"])),
         str(row["subject"] or ""),
         print_number(real(row["observed"])),
-        _print_range(real(row["low"]), real(row["high"]), words),
+        print_range(real(row["low"]), real(row["high"]), words),
         words.say("rule_outcome", str(row["outcome"])),
     )
     return GridRow(cells, "" if row["passed"] else ("warn" if row["accepted"] else "bad"))
 
 
-def _print_range(low: float | None, high: float | None, words: Wording) -> str:
+def print_range(low: float | None, high: float | None, words: Wording) -> str:
+    """What is allowed: a range, or one end of it."""
     if low is None and high is None:
         return ""
     if high is None:

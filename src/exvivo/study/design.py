@@ -73,7 +73,10 @@ class WellLayout:
 
 @dataclass(frozen=True, slots=True)
 class VendorWell:
-    """A concentration that the reader's own software printed for one well (``status`` as in Specimen: quantified, below_lloq, ...)."""
+    """A concentration that the reader's own software printed for one well, as it is in the well: before dilution.
+
+    ``status`` is as in Specimen (quantified, below_lloq, ...), or ``extrapolated`` for a number outside the software's own range.
+    """
 
     well: str
     concentration: float | None

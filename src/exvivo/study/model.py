@@ -192,7 +192,9 @@ class QuantifiedTable(Block):
 class CurveRules(Block):
     """How standard curves are fitted."""
 
-    model: Literal["4PL"] = Field("4PL", description="curve family")
+    model: Literal["auto", "4PL", "5PL", "log-log"] = Field(
+        "auto", description="curve family; auto: four or five parameters, by AICc over all plates of an analyte"
+    )
     weighting: Literal["fitted", "none", "1/y", "1/y2"] = Field("fitted", description="variance function, or a vendor's weights")
     subtract_blank: bool = Field(False, description="subtract the mean blank before fitting, as some readers' software does")
 

@@ -18,7 +18,7 @@ from exvivo.study.tables import CONTROLS, LIMITS, Table
 
 Array = npt.NDArray[np.float64]
 
-LOADINGS = ("l1", "l2", "l3", "l4")
+LOADINGS = ("l1", "l2", "l3", "l4", "l5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class SharedError:
     table: Table
 
     def loadings(self, plate: str, analyte: str) -> tuple[tuple[str, ...], Array]:
-        """Specimens on a curve and their loading matrix L, shape (n, 4)."""
+        """Specimens on a curve and their loading matrix L, shape (n, 5)."""
         frame = self.table.frame
         rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
         return tuple(rows["specimen"].to_list()), rows.select(LOADINGS).to_numpy()

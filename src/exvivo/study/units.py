@@ -1,12 +1,14 @@
 """Units of concentration: parse, convert, print. Nothing is assumed: no unit stays ``as given``."""
 
 import re
+import unicodedata
 
 AS_GIVEN = "as given"
 
 _GRAM_EXPONENT = {"g": 0, "mg": -3, "ug": -6, "ng": -9, "pg": -12, "fg": -15}
 _LITRE_EXPONENT = {"l": 0, "dl": -1, "ml": -3, "ul": -6}
-_ALIASES = {"µ": "u", "μ": "u", "micro": "u"}
+_ALIASES = {"\u03bc": "u", "micro": "u", "mcg": "ug", "\u2212": "-"}
+_RATIO = re.compile(r"([fpnum]?g)(?:(?:/|per)([dmu]?l)|[\u00b7\u22c5\u2219.*]?([dmu]?l)(?:\^|\*\*)?-1)")
 _PRINTED = {"l": "L", "dl": "dL", "ml": "mL", "ul": "uL"}
 
 
@@ -17,18 +19,18 @@ def parse_unit(text: str) -> str:
     ------
     ValueError : the text is not mass per volume
 
-    >>> parse_unit("microg/ml"), parse_unit("pg/mL"), parse_unit("")
-    ('ug/mL', 'pg/mL', 'as given')
+    >>> parse_unit("microg/ml"), parse_unit("pg/mL"), parse_unit("pg\u00b7mL-1"), parse_unit("")
+    ('ug/mL', 'pg/mL', 'pg/mL', 'as given')
     """
-    plain = text.strip().lower()
+    plain = unicodedata.normalize("NFKC", text).strip().lower()
     if plain in {"", AS_GIVEN}:
         return AS_GIVEN
     for alias, letter in _ALIASES.items():
         plain = plain.replace(alias, letter)
-    match = re.fullmatch(r"([fpnum]?g)\s*/\s*([dmu]?l)", plain)
+    match = _RATIO.fullmatch("".join(plain.split()))
     if match is None:
         raise ValueError(f"unknown unit '{text}'. Known: fg, pg, ng, ug, mg or g per L, dL, mL or uL")
-    return f"{match[1]}/{_PRINTED[match[2]]}"
+    return f"{match[1]}/{_PRINTED[match[2] or match[3]]}"
 
 
 def conversion_factor(unit: str, target: str) -> float:

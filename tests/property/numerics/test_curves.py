@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exvivo.numerics.curves import Weighting, fit_curves, fit_pooled
-from exvivo.numerics.least_squares import Standards
-from exvivo.numerics.logistic import inverse, value
+from exvivo.numerics.curves import Weighting, fit_curves
+from exvivo.numerics.least_squares import Family, Shape, Standards
+from exvivo.numerics.logistic import A_SIDE, D_SIDE, inverse, slope, value
+from exvivo.numerics.pooling import fit_pooled
 from exvivo.numerics.variance import Array, VarianceFunction
 
 LEVELS = np.concatenate([np.log(1000 * 0.5 ** np.arange(7)).repeat(2), [-np.inf, -np.inf]])
@@ -26,6 +27,47 @@ def scatter(truth: Array, seed: int) -> Array:
 def test_inverse_of_value_is_the_identity(truth: Array, z: float) -> None:
     x = truth[2] + z / truth[1]
     np.testing.assert_allclose(inverse(value(x, truth), truth), x, atol=1e-8)
+
+
+bends = st.tuples(st.floats(-1.5, 1.5), st.sampled_from([A_SIDE, D_SIDE]))
+
+
+@given(curves, bends, st.floats(-8.0, 8.0))
+def test_inverse_of_a_bent_curve_is_the_identity(truth: Array, bend: tuple[float, float], z: float) -> None:
+    bent = np.array([*truth, *bend])
+    x = truth[2] + z / truth[1]
+    signal = value(x, bent)
+    resolution = 1e-13 * (abs(truth[0]) + abs(truth[3])) / abs(float(slope(x, bent)))
+    np.testing.assert_allclose(inverse(signal, bent), x, atol=1e-8 + resolution)
+
+
+@given(curves, bends, st.floats(-10, 10))
+def test_inverse_of_a_bent_curve_is_never_nan(truth: Array, bend: tuple[float, float], signal: float) -> None:
+    assert not np.isnan(inverse(signal, np.array([*truth, *bend])))
+
+
+@given(curves, bends, st.floats(-30.0, 30.0), st.floats(0.01, 5.0))
+def test_a_bent_curve_is_monotone_between_its_asymptotes(truth: Array, bend: tuple[float, float], x: float, step: float) -> None:
+    bent = np.array([*truth, *bend])
+    lower, upper = value(x, bent), value(x + step, bent)
+    assert (upper - lower) * np.sign(truth[3] - truth[0]) >= -1e-15
+    assert min(truth[0], truth[3]) <= lower <= max(truth[0], truth[3])
+
+
+@given(curves, st.floats(-1.5, 1.5), st.floats(-20.0, 20.0))
+def test_the_branches_mirror_each_other(truth: Array, log_g: float, z: float) -> None:
+    a, b, log_c, d = truth
+    x = z / b
+    here, there = value(log_c + x, [a, b, log_c, d, log_g, A_SIDE]), value(log_c - x, [d, b, log_c, a, log_g, D_SIDE])
+    np.testing.assert_allclose(here, there, rtol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(curves, seeds)
+def test_five_parameters_never_fit_worse_than_four(truth: Array, seed: int) -> None:
+    standards = [Standards(LEVELS, scatter(truth, seed))]
+    four, five = (fit_curves(standards, Weighting.NONE, shape=Shape(family))[0] for family in (Family.FOUR, Family.FIVE))
+    assert five.rss <= four.rss * (1 + 1e-6)
 
 
 @given(curves, st.floats(-10, 10))

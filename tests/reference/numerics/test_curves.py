@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from exvivo.numerics.curves import Curve, Weighting, fit_curves, fit_pooled
-from exvivo.numerics.least_squares import Fixed, Standards
+from exvivo.numerics.curves import Curve, Weighting, fit_curves
+from exvivo.numerics.least_squares import Fixed, Shape, Standards
 from exvivo.numerics.logistic import value
+from exvivo.numerics.pooling import fit_pooled
 from exvivo.numerics.variance import Array, VarianceFunction
 
 # NIST StRD, Misra1d (Misra 1978) and Rat42 (Ratkowsky 1983): data, certified values and standard deviations; public domain.
@@ -46,7 +47,7 @@ def read_standards(path: Path, concentration: str, signal: str) -> Standards:
 def fit_one(
     standards: Standards, weighting: Weighting = Weighting.NONE, fixed: Fixed | None = None, start: list[float] | None = None
 ) -> Curve:
-    return fit_curves([standards], weighting, fixed=fixed or Fixed(), start=start)[0]
+    return fit_curves([standards], weighting, shape=Shape(fixed=fixed or Fixed()), start=start)[0]
 
 
 def digits(got: float, certified: float) -> float:

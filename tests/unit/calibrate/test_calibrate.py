@@ -343,6 +343,19 @@ def test_only_reduced_readings_are_used_as_they_are_and_both_are_compared() -> N
     assert not rule(calibrate(both), "reduced-agrees")[0]["passed"]
 
 
+def test_fluorescence_agrees_with_its_net_value_to_half_a_unit() -> None:
+    plate = Plate().pair("S1", ("A3", "A4"), 300.0)
+    rows = [
+        {**row, "wavelength_nm": None, "signal": round(number(row["signal"]) * 20_000) / 2}
+        for row in plate.readings
+        if row["wavelength_nm"] == 450
+    ]
+    plate.readings = rows + [{**row, "kind": "reduced", "signal": number(row["signal"]) - 0.4} for row in rows]
+    assert rule(calibrate(plate), "reduced-agrees")[0]["passed"]
+    plate.readings[-1]["signal"] = number(plate.readings[-1]["signal"]) * 1.05 + 1.0
+    assert not rule(calibrate(plate), "reduced-agrees")[0]["passed"]
+
+
 def test_a_standard_without_concentration_is_named_and_left_out() -> None:
     plate = Plate().pair("S1", ("A3", "A4"), 300.0)
     plate.layout[0]["concentration"] = None

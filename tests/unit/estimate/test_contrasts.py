@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.tables import FINDINGS
@@ -161,16 +162,51 @@ def test_unanswered_error_blocks_what_it_names(kit: Kit, primary: Callable[..., 
         assert row["status"] == "estimated"
 
 
-def test_share_of_the_standard_curve(kit: Kit, primary: Callable[..., Any]) -> None:
-    pairs = logs(4)
+def with_curve_error(kit: Kit, plates: Sequence[str], pairs: Mapping[str, tuple[float, float]]) -> tuple[list[dict[str, Any]], Any]:
+    """Pairs measured on plates, donor by donor, and loadings 0.04 with the drug and 0.1 without it."""
     rows = kit.paired(pairs, plates="P:1")
+    places = dict(zip(pairs, plates, strict=True))
     for row in rows:
-        row["specimens"] = f"{row['donor']}-{row['drug']}"
-    loading = {"plate": "P:1", "analyte": "CCL18", "l2": 0.0, "l3": 0.0, "l4": 0.0}
-    errors = [loading | {"specimen": row["specimens"], "l1": 0.1 if row["drug"] == "vehicle" else 0.04} for row in rows]
-    plain, _ = primary(rows)
-    informed, _ = primary(rows, shared_error=kit.shared(errors))
+        row["specimens"], row["plates"] = f"{row['donor']}-{row['drug']}", places[row["donor"]]
+    loading = {"analyte": "CCL18", **dict.fromkeys(("l2", "l3", "l4", "l5"), 0.0)}
+    told = [
+        loading | {"plate": row["plates"], "specimen": row["specimens"], "l1": 0.1 if row["drug"] == "vehicle" else 0.04} for row in rows
+    ]
+    return rows, kit.shared(told)
+
+
+def test_the_error_of_the_curve_that_all_pairs_share_widens_the_interval(kit: Kit, primary: Callable[..., Any]) -> None:
+    pairs = logs(4)
+    rows, shared = with_curve_error(kit, ["P:1"] * 4, pairs)
+    (plain, _), (informed, beside) = primary(rows), primary(rows, shared_error=shared)
     d = np.array([b - a for a, b in pairs.values()])
+    variance = d.var(ddof=1) / 4
     assert plain["detail"] is None
-    assert json.loads(informed["detail"])["calibration_share"] == pytest.approx(0.06**2 / (d.var(ddof=1) / 4))
+    assert json.loads(informed["detail"])["calibration_share"] == pytest.approx(0.06**2 / (variance + 0.06**2))
     assert informed["estimate"] == plain["estimate"]
+    half = float(stats.t.ppf(0.975, 3)) * np.sqrt(variance + 0.06**2)
+    assert np.log(informed["ci_high"] / informed["estimate"]) == pytest.approx(half)
+    assert np.log(informed["estimate"] / informed["ci_low"]) == pytest.approx(half)
+    assert informed["p"] == pytest.approx(float(2 * stats.t.sf(abs(d.mean()) / np.sqrt(variance + 0.06**2), 3)))
+    alone = beside.filter((beside["method"] == "paired-t-log") & (beside["role"] == "sensitivity")).row(0, named=True)
+    names = ("estimate", "ci_low", "ci_high", "p")
+    assert [alone[name] for name in names] == [plain[name] for name in names]
+
+
+def test_what_the_scatter_between_pairs_has_shown_is_not_added_again(kit: Kit, primary: Callable[..., Any]) -> None:
+    """One pair a plate: the curves' errors are independent between pairs, and their scatter holds all of it."""
+    pairs = logs(4)
+    rows, shared = with_curve_error(kit, [f"P:{i}" for i in range(4)], pairs)
+    (plain, _), (informed, _) = primary(rows), primary(rows, shared_error=shared)
+    assert [informed[name] for name in ("ci_low", "ci_high", "p")] == [plain[name] for name in ("ci_low", "ci_high", "p")]
+    assert json.loads(informed["detail"])["calibration_share"] > 0
+
+
+def test_two_plates_are_between_one_and_many(kit: Kit, primary: Callable[..., Any]) -> None:
+    pairs = logs(4)
+    widths = []
+    for plates in (["P:1"] * 4, ["P:1", "P:1", "P:2", "P:2"], ["P:1", "P:2", "P:3", "P:4"]):
+        rows, shared = with_curve_error(kit, plates, pairs)
+        row, _ = primary(rows, shared_error=shared)
+        widths.append(row["ci_high"] / row["ci_low"])
+    assert widths[0] > widths[1] > widths[2]

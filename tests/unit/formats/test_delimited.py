@@ -7,7 +7,9 @@ from exvivo.formats.delimited import (
     DelimitedTable,
     compose_table,
     decide_decimal,
+    decimal_evidence,
     decode_text,
+    is_number_like,
     parse_number,
     parse_table,
     signal_status,
@@ -150,6 +152,37 @@ def test_what_is_not_such_a_number_is_refused(text: str, decimal: str) -> None:
 )
 def test_words_of_readers_are_different_states(text: str, status: ReadingStatus | None) -> None:
     assert signal_status(text) is status
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("OOR >", ReadingStatus.OVERFLOW),
+        ("> Max", ReadingStatus.OVERFLOW),
+        ("#Sat", ReadingStatus.OVERFLOW),
+        ("*****", ReadingStatus.OVERFLOW),
+        ("OOR <", ReadingStatus.MISSED),
+        (" < Min", ReadingStatus.MISSED),
+        ("< 0.05", ReadingStatus.MISSED),
+        ("#Low", ReadingStatus.MISSED),
+        ("?????", ReadingStatus.MISSED),
+        ("*3.42", ReadingStatus.MASKED),
+        ("NaN", ReadingStatus.MISSED),
+        ("low", None),
+    ],
+)
+def test_what_lies_outside_the_range_is_no_number(text: str, status: ReadingStatus | None) -> None:
+    assert signal_status(text) is status
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "value"),
+    [("12", None, 12.0), ("-0.5", ".", -0.5), ("+1.25", ".", 1.25), ("1.234", ".", 1.234), ("1 234.5", ".", 1234.5), ("007", None, 7.0)],
+)
+def test_plain_numbers_prove_their_mark(text: str, mark: str | None, value: float) -> None:
+    assert is_number_like(text)
+    assert decimal_evidence(text) == mark
+    assert parse_number(text, ".") == value
 
 
 def test_a_ragged_table_cannot_be_composed() -> None:

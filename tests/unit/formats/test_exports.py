@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from exvivo.errors import InputError
-from exvivo.formats import gen5, grid, kaleido, magellan, mars, skanit, softmax
-from exvivo.formats.exports import parse_export, recognise
+from exvivo.formats import envision, gen5, grid, kaleido, magellan, mars, skanit, softmax
+from exvivo.formats.exports import FORMATS, parse_export, recognise
 from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
 from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellReading, well_name
 
@@ -24,6 +24,7 @@ RECORD = ExportRecord("any", (PLATE,))
         (magellan.compose, magellan.parse),
         (mars.compose, mars.parse),
         (kaleido.compose, kaleido.parse),
+        (envision.compose, envision.parse),
         (grid.compose, grid.parse),
         (grid.compose_text, grid.parse),
     ],
@@ -39,7 +40,7 @@ def test_an_unknown_text_is_refused_with_its_first_lines() -> None:
         recognise("P1.txt", b"Reader X\n\nBarcode;77\nno grid here\n")
     assert str(caught.value) == (
         "P1.txt: the layout of this export is unknown; it begins: 'Reader X' / 'Barcode;77' / 'no grid here'. "
-        "Expected one of skanit, softmax, gen5, magellan, mars, kaleido, grid. "
+        f"Expected one of {', '.join(known.name for known in FORMATS)}. "
         "Export the raw readings as a plate-shaped grid in csv or xlsx."
     )
 

@@ -141,6 +141,7 @@ def test_states_of_the_softwares_concentrations(text: str, status: str) -> None:
         ("SPL1:3", "0.4", WellRole.SPECIMEN, None, 2.5),
         ("SPL1", "", WellRole.SPECIMEN, None, None),
         ("CTL1", "", WellRole.QC, None, None),
+        ("POSCON", "", WellRole.QC, None, None),
         ("BLK", "", WellRole.BLANK, None, None),
     ],
 )
@@ -181,15 +182,45 @@ def test_faults_of_a_file_are_told_together() -> None:
 def test_a_kinetic_read_is_refused() -> None:
     text = HEAD.format("Plate 1", "Read\tAbsorbance Kinetic\n") + "Time\tA1\tA2\n0:00:00\t0.1\t0.2\n"
     assert message(text) == (
-        "x.txt, line 1: no rows of raw absorbance; there is no matrix of results; the plate was read as Absorbance Kinetic. "
-        "Expected an endpoint absorbance matrix. Export the matrix of the endpoint read."
+        "x.txt, line 1: no rows of raw readings; there is no matrix of results; the plate was read as Absorbance Kinetic. "
+        "Expected the matrix of an endpoint read. Export the matrix of the endpoint read."
     )
 
 
-def test_a_fluorescence_read_is_refused() -> None:
-    assert "rows are named fl:360/40,460/40; the plate was read as Fluorescence Endpoint" in message(
-        export(("fl:360/40,460/40", "9303"), read="Read\tfl\n\tFluorescence Endpoint\n")
-    )
+def test_reads_inside_a_kinetic_are_no_endpoints() -> None:
+    read = "Start Kinetic\tRuntime 0:20:00\n    Read\tAbsorbance Endpoint\n\tWavelengths:  600\nEnd Kinetic\n"
+    found = message(export(("Max V [600]", "0.75"), ("600", "0.5"), read=read))
+    assert "rows are named Max V [600], 600; the plate was read as Absorbance Kinetic" in found
+    after = read + "Read\tAbsorbance Endpoint\n\tWavelengths:  450\n"
+    assert first(export(("450", "0.25"), read=after))[0][:3] == (450, SignalKind.RAW, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("label", "read", "nm"),
+    [
+        ("Lum", "Read\tLuminescence Endpoint\n\tFilter Set 1\n", None),
+        ("Filter Lum:460/40", "Read\tFilter Lum\n\tLuminescence Endpoint\n", 460),
+        ("fl:485/20,528/20", "Read\tfl\n\tFluorescence Endpoint\n", 528),
+        ("fluor:579,616", "Read\tfluor\n\tFluorescence Endpoint\n", 616),
+        ("485/20,528/20", "Read\tFluorescence Endpoint\n", 528),
+        ("Alpha", "Read\tAlpha Endpoint\n", None),
+    ],
+)
+def test_counted_light_is_read_where_there_is_no_absorbance(label: str, read: str, nm: int | None) -> None:
+    assert first(export((label, "210530"), (f"Blank {label}", "99"), read=read)) == [
+        (nm, SignalKind.RAW, 210_530.0, ReadingStatus.OK),
+        (nm, SignalKind.REDUCED, 99.0, ReadingStatus.OK),
+    ]
+
+
+def test_polarised_light_is_refused() -> None:
+    label = "FP:485/20,528/20 [Parallel]"
+    found = message(export((label, "523"), read="Read\tFP\n\tFluorescence Endpoint\n"))
+    assert f"rows are named {label}; the plate was read as Fluorescence Endpoint" in found
+
+
+def test_counts_that_may_be_thousands_are_refused() -> None:
+    assert "'1,234' may be 1.234 or 1234" in message(export(("Lum", "1,234"), read="Read\tLuminescence Endpoint\n"))
 
 
 def test_rows_without_a_name_are_one_data_set_or_refused() -> None:
@@ -207,3 +238,26 @@ def test_composing_needs_wavelengths() -> None:
     named = WellReading("A1", 450, 0.5, ReadingStatus.OK, SignalKind.RAW, "0.5", "")
     with pytest.raises(ValueError, match="wavelengths"):
         gen5.compose(ExportRecord("gen5", (PlateRecord("P", 1, 8, 12, (nameless, named)),)))
+
+
+def test_only_the_rows_that_were_read_need_to_stand() -> None:
+    read = "Read\tAbsorbance Endpoint\n\tC1..D12\n\tWavelengths:  450\n"
+    text = HEAD.format("Plate 1", read) + matrix(("450", "0.3"), letters="CD")
+    (plate,) = plates(text)
+    assert [one.well for one in plate.readings[::12]] == ["C1", "D1"]
+    assert "'450' is missing in row D" in message(HEAD.format("Plate 1", read) + matrix(("450", "0.3"), letters="C"))
+    full = read.replace("C1..D12", "Full Plate")
+    assert "'450' is missing in row A, B, E" in message(HEAD.format("Plate 1", full) + matrix(("450", "0.3"), letters="CD"))
+
+
+def test_a_plate_of_1536_wells_is_refused() -> None:
+    columns = "\t" + "\t".join(str(n) for n in range(1, 49))
+    rows = "\n".join("\t".join([letter, *["0.5"] * 48, "450"]) for letter in "ABCDEFGHIJKLMNOP")
+    assert "a plate of more than 384 wells" in message(HEAD.format("Plate 1", READ) + f"Results\n{columns}\n{rows}\n")
+
+
+def test_a_parameter_with_another_decimal_mark_is_left_out() -> None:
+    curve = "Curve Fitting Results\n\nCurve Name\tCurve Formula\tA\tB\nC1\tY=A*X+B\t1,234\t0.049\n"
+    (plate,) = plates(export(("450", "0.25")) + curve)
+    assert plate.vendor_curve is not None
+    assert dict(plate.vendor_curve.parameters) == {"B": 0.049}

@@ -75,7 +75,7 @@ def test_faults_are_told_together() -> None:
         "x.csv, line 5: well A1: 'high' is no reading. Expected a number or a reader's word such as OVERFLOW. Export again.\n"
         "x.csv, line 7: row C ends after 1 of 12 wells. Expected a full row. Export again."
     )
-    assert "no block of absorbance; results: 'LUM'" in message(block("LUM"))
+    assert "no block of readings; results: 'IMG 1'" in message(block("IMG 1"))
 
 
 def test_a_block_that_is_cut_off_is_refused() -> None:
@@ -92,3 +92,46 @@ def test_composing_needs_wavelengths_and_barcodes() -> None:
         kaleido.compose(ExportRecord("kaleido", (plate,)))
     with pytest.raises(ValueError, match="barcodes"):
         kaleido.compose(ExportRecord("kaleido", (plate, plate)))
+
+
+def table(name: str, barcode: str = "V7", text: str = "0.1", wavelengths: str = ",") -> str:
+    names = "Barcode,Repeat,Loop no,Well scan x,Well scan y,Exc wl / filter,Ems wl,TRF Window,Analysis Parameter,Label-free Parameter,"
+    return f"Result for {name}\n{names}\n{barcode},1,,,,{wavelengths},,,,\n\n" + grid(text).replace("\n", ",\n") + "\n"
+
+
+def operation(name: str, *settings: str) -> str:
+    return "\n".join([f"Operation,,,{name}", "Measurement Mode,,,Single", *settings, "", ""])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "nm"),
+    [
+        ("Absorbance 1", ["Excitation Wavelength [nm],,,450"], 450),
+        ("Fluorescence intensity 1", ["Excitation Wavelength [nm],,,485", "Emission Wavelength [nm],,,535"], 535),
+        ("Luminescence 1", ["Measurement Time [s],,,0.2"], None),
+    ],
+)
+@pytest.mark.parametrize("padding", ["", ",,,"])
+def test_the_form_of_kaleido_3_is_read(name: str, settings: list[str], nm: int | None, padding: str) -> None:
+    text = "EnSight Results from\nProtocol Name,foo\n\n" + table(name, text="18126") + operation(name, *settings)
+    record = read("\n".join(line + padding for line in text.split("\n")))
+    (plate,) = record.plates
+    assert {(one.wavelength_nm, one.signal) for one in plate.readings} == {(nm, 18126.0)}
+    assert (plate.name, record.notes) == ("V7", ())
+
+
+def test_a_block_may_state_its_own_wavelength() -> None:
+    text = table("Absorbance 1", wavelengths="450,") + table("Absorbance 1", text="0.2", wavelengths="620,")
+    (plate,) = read(text).plates
+    assert {(one.wavelength_nm, one.signal) for one in plate.readings} == {(450, 0.1), (620, 0.2)}
+    assert "'Absorbance 1' was read repeatedly" in message(table("Absorbance 1") + table("Absorbance 1"))
+
+
+def test_images_and_their_analysis_are_no_readings() -> None:
+    head = "Barcode: V7, PlateRepeat: 1, WellRepeat: 1"
+    images = f"Results for IMG 1\n\n{head}\n{grid('20220826-c1-0101.tiff')}"
+    analysed = f"Results for Image Analysis ( IMG 1 )\n\n{head}, AnalysisParameter: GFP Intensity\n\n{grid('50.7')}"
+    assert "no block of readings; results: 'IMG 1', 'Image Analysis ( IMG 1 )'" in message(images + analysed)
+    record = read(images + analysed + block("ABS a") + tech("ABS a", 450))
+    assert len(record.plates[0].readings) == 96
+    assert len(record.notes) == 2

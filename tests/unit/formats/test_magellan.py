@@ -97,8 +97,9 @@ def test_a_plate_of_384_wells_of_which_few_were_read() -> None:
 
 def test_faults_of_a_sheet_are_told_together() -> None:
     rows: list[Row] = [("Raw data", "Well positions"), (0.1, "A1"), (0.2, "A1"), (0.3, "Q7"), ("high", "A2")]
-    assert message([*rows, ("Measurement mode: Fluorescence",)]) == (
-        "x.xlsx, S1: the plate was read as Fluorescence. Expected Absorbance. Export the absorbance, or leave this file out.\n"
+    assert message([*rows, ("Measurement mode: Fluorescence Polarization",)]) == (
+        "x.xlsx, S1: the plate was read as Fluorescence Polarization. "
+        "Expected Absorbance, Fluorescence or Luminescence. Export the endpoint, or leave this file out.\n"
         "x.xlsx, S1!B3: well A1 stands twice. Expected each well once. Export again.\n"
         "x.xlsx, S1!B4: 'Q7' is not a well: expected a row A to P and a column 1 to 24. Export again.\n"
         "x.xlsx, S1!A5: well A2: 'high' is no reading. Expected a number or a reader's word such as OVER. Export again."
@@ -123,3 +124,18 @@ def test_composing_needs_wavelengths() -> None:
     plate = PlateRecord("P", 1, 8, 12, (WellReading("A1", None, 0.5, ReadingStatus.OK, SignalKind.RAW, "0.5", ""),))
     with pytest.raises(ValueError, match="wavelength"):
         magellan.compose(ExportRecord("magellan", (plate,)))
+
+
+def test_the_short_form_names_its_measurement() -> None:
+    below: list[Row] = [("Date of measurement: 2025-01-01/Time of measurement: 10:00:00",), ("492nm",), ("infinite F50",), ("Absorbance",)]
+    below += [("Measurement wavelength: 492 nm",), ("Label: OD read",), ("Plate Description: [SUNRISE_Standard] - Greiner 96 Flat",)]
+    (plate,) = plates([("OD read", "Well positions"), ("0.0 \u00b0C", ""), (0.01, "A1"), (0.02, "B1"), *below])
+    assert [(one.well, one.wavelength_nm, one.signal) for one in plate.readings] == [("A1", 492, 0.01), ("B1", 492, 0.02)]
+
+
+def test_light_is_read_at_its_emission() -> None:
+    below: list[Row] = [("Measurement mode: Fluorescence Top",), ("Excitation wavelength: 485 nm",), ("Emission wavelength: 535 nm",)]
+    (plate,) = plates([("Raw data", "Well positions"), (21050.0, "A1"), *below])
+    assert [(one.wavelength_nm, one.signal) for one in plate.readings] == [(535, 21050.0)]
+    (plate,) = plates([("Raw data", "Well positions"), (21050.0, "A1"), ("Measurement mode: Luminescence",)])
+    assert [(one.wavelength_nm, one.signal) for one in plate.readings] == [(None, 21050.0)]

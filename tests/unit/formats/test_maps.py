@@ -1,10 +1,12 @@
 """Plate maps, long and plate-shaped, and what is said about each mistake."""
 
+import datetime as dt
+
 import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import maps
-from exvivo.formats.workbook import Sheet, Workbook, compose_workbook
+from exvivo.formats.workbook import Cell, Sheet, Workbook, compose_workbook
 from exvivo.study.design import WellLayout, WellRole
 
 HEAD = "plate,well,role,specimen,analyte,concentration,dilution,unit\n"
@@ -114,3 +116,62 @@ def test_a_lot_is_read_where_the_map_has_the_column() -> None:
     assert [well.lot for well in record.plates[0].wells] == ["K-17", None]
     assert maps.parse(maps.compose(record), "m.csv") == record
     assert record.notes == ()
+
+
+SPELLED = "Plate ID,Well Position,Sample Type,Sample Name,Assay,Conc. (ng/mL),Dilution_Factor,,\n"
+
+
+def test_headers_as_people_write_them_are_read_and_told() -> None:
+    text = (
+        SPELLED
+        + "P1,A1,Standard,S1,CCL18,5,,,\nP1,B1,specimen,M1,CCL18,,1:20,,\nP1,C1,specimen,M2,CCL18,,x2.5,,\nP1,D1,specimen,M3,CCL18,,10x,,\n"
+    )
+    record = maps.parse(text.encode(), "x.csv")
+    wells = record.plates[0].wells
+    assert [(one.well, one.name, one.concentration, one.unit, one.dilution) for one in wells] == [
+        ("A1", "S1", 5.0, "ng/mL", None),
+        ("B1", "M1", None, None, 20.0),
+        ("C1", "M2", None, None, 2.5),
+        ("D1", "M3", None, None, 10.0),
+    ]
+    assert record.notes == (
+        "column 'Plate ID' was read as plate",
+        "column 'Well Position' was read as well",
+        "column 'Sample Type' was read as role",
+        "column 'Sample Name' was read as specimen",
+        "column 'Assay' was read as analyte",
+        "column 'Conc. (ng/mL)' was read as concentration",
+        "column 'Dilution_Factor' was read as dilution",
+    )
+    sheet = Sheet("map", tuple(tuple(line.split(",")) for line in text.splitlines()))
+    assert [one.dilution for one in maps.parse(compose_workbook(Workbook((sheet,))), "x.xlsx").plates[0].wells] == [None, 20.0, 2.5, 10.0]
+
+
+def test_a_unit_column_goes_before_the_unit_of_a_header() -> None:
+    text = HEAD.replace("concentration", "concentration [ng/mL]") + "1,A1,standard,S1,CCL18,5,,pg/mL\n"
+    assert maps.parse(text.encode(), "x.csv").plates[0].wells[0].unit == "pg/mL"
+
+
+def test_two_columns_of_one_meaning_are_refused() -> None:
+    text = HEAD.replace("unit", "Sample") + "1,A1,specimen,M1,CCL18,,20,M2\n"
+    assert refusal(text) == (
+        "maps/P1.csv: columns 'specimen' and 'Sample' both mean specimen. Expected each column once. Take one of them out.",
+    )
+
+
+def test_something_behind_the_last_named_column_is_refused() -> None:
+    assert "column 9 has no name" in refusal(HEAD.replace("unit\n", "unit,\n") + "1,A1,blank,,CCL18,,,,here\n")[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_blanks_that_cannot_be_seen_at_the_ends_of_cells_do_not_count(encoding: str) -> None:
+    text = GOOD.replace("specimen,M0001", "specimen\u00a0,\u00a0M0001\u00a0").replace("role", " role\u00a0")
+    assert maps.parse(text.encode(encoding), "x").plates[0].wells[3].name == "M0001"
+
+
+def test_dates_that_excel_made_of_numbers_are_refused() -> None:
+    rows: list[tuple[Cell, ...]] = [tuple(line.split(",")) for line in GOOD.splitlines()]
+    rows[4] = (*rows[4][:6], dt.date(2026, 2, 1))
+    data = compose_workbook(Workbook((Sheet("map", tuple(rows)),)))
+    with pytest.raises(InputError, match="line 5: dilution '2026-02-01"):
+        maps.parse(data, "x.xlsx")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from exvivo.numerics.curves import Weighting, estimate_variance, fit_curves, fit_pooled
-from exvivo.numerics.least_squares import Fixed, Standards
-from exvivo.numerics.logistic import inverse, jacobian, slope, value
+from exvivo.numerics.curves import Weighting, fit_curves
+from exvivo.numerics.least_squares import Branch, Family, Fixed, Shape, Standards
+from exvivo.numerics.logistic import A_SIDE, D_SIDE, POWER_LAW, inverse, jacobian, slope, value
+from exvivo.numerics.pooling import Model, estimate_variance, fit_pooled
 from exvivo.numerics.variance import Array, VarianceFunction
 
 TRUTH = np.array([0.07, 1.15, np.log(350.0), 3.2])
@@ -28,11 +29,45 @@ def test_the_zero_standard_and_infinity_are_exact(parameters: list[float]) -> No
     assert np.all(np.isfinite(value([-1e300, 1e300], parameters)))
 
 
-@pytest.mark.parametrize("parameters", [[0.1, 1.3, 2.0, 3.0], [3.0, 0.8, -1.0, 0.1]])
+BENT = [
+    [*four, log_g, side] for four in ([0.1, 1.3, 2.0, 3.0], [3.0, 0.8, -1.0, 0.1]) for log_g in (-1.2, 0.7) for side in (A_SIDE, D_SIDE)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("parameters", BENT)
+def test_the_zero_standard_and_infinity_are_exact_with_five_parameters(parameters: list[float]) -> None:
+    a, d = parameters[0], parameters[3]
+    assert value([-np.inf, np.inf], parameters).tolist() == [a, d]
+    assert jacobian(-np.inf, parameters).tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
+    assert jacobian(np.inf, parameters).tolist() == [0.0, 0.0, 0.0, 1.0, 0.0]
+    assert slope([-np.inf, np.inf], parameters).tolist() == [0.0, 0.0]
+    assert inverse([a, d], parameters).tolist() == [-np.inf, np.inf]
+
+
+def test_the_two_branches_are_the_formulas_they_are_named_after() -> None:
+    a, b, c, d, g = 0.1, 1.3, 40.0, 3.0, 0.6
+    x = np.array([1.0, 40.0, 900.0])
+    parameters = [a, b, np.log(c), d, np.log(g)]
+    np.testing.assert_allclose(value(np.log(x), [*parameters, A_SIDE]), d + (a - d) * (1 + (x / c) ** b) ** -g, rtol=1e-13)
+    np.testing.assert_allclose(value(np.log(x), [*parameters, D_SIDE]), a + (d - a) * (1 + (x / c) ** -b) ** -g, rtol=1e-13)
+    np.testing.assert_allclose(value(np.log(x), [a, b, np.log(c), 0, 0, POWER_LAW]), a + (x / c) ** b, rtol=1e-13)
+
+
+@pytest.mark.parametrize("side", [A_SIDE, D_SIDE])
+def test_without_asymmetry_five_parameters_are_four(side: float) -> None:
+    four = np.array([0.1, 1.3, 2.0, 3.0])
+    x = np.linspace(-9.0, 12.0, 31)
+    np.testing.assert_allclose(value(x, [*four, 0.0, side]), value(x, four), rtol=1e-13)
+    np.testing.assert_allclose(jacobian(x, [*four, 0.0, side])[:, :4], jacobian(x, four), rtol=1e-11, atol=1e-14)
+    y = np.linspace(0.2, 2.9, 11)
+    np.testing.assert_allclose(inverse(y, [*four, 0.0, side]), inverse(y, four), rtol=1e-12)
+
+
+@pytest.mark.parametrize("parameters", [[0.1, 1.3, 2.0, 3.0], [3.0, 0.8, -1.0, 0.1], *BENT, [0.05, 0.9, 1.0, 0.0, 0.0, POWER_LAW]])
 def test_derivatives_agree_with_differences(parameters: list[float]) -> None:
     x, step = np.linspace(-4.0, 6.0, 21), 1e-6
-    for column in range(4):
-        shift = np.eye(4)[column] * step
+    for column in range(min(len(parameters), 5)):
+        shift = np.eye(len(parameters))[column] * step
         difference = (value(x, np.array(parameters) + shift) - value(x, np.array(parameters) - shift)) / (2 * step)
         np.testing.assert_allclose(jacobian(x, parameters)[:, column], difference, atol=1e-8)
     np.testing.assert_allclose(slope(x, parameters), (value(x + step, parameters) - value(x - step, parameters)) / (2 * step), atol=1e-8)
@@ -75,7 +110,7 @@ def test_a_flat_plate_is_fitted_and_says_that_it_determines_nothing() -> None:
 
 
 def test_fixed_parameters_stay_and_have_no_error() -> None:
-    curve = fit_curves([make_plate(8)], Weighting.NONE, fixed=Fixed(a=0.07, d=3.2))[0]
+    curve = fit_curves([make_plate(8)], Weighting.NONE, shape=Shape(fixed=Fixed(a=0.07, d=3.2)))[0]
     assert curve.parameters[0] == 0.07
     assert curve.parameters[3] == 3.2
     assert np.count_nonzero(np.diag(curve.covariance)) == 2
@@ -137,9 +172,67 @@ def test_a_plate_with_exchanged_standards_keeps_its_scatter_to_itself() -> None:
     assert fit.variance.kappa < 1.3 * clean.kappa
     assert fit.curves[3].variance.kappa > 4 * fit.variance.kappa
     assert fit.curves[3].variance.df == 12
-    assert fit.curves[0].variance == fit.variance
+    assert 0.8 < fit.curves[0].variance.kappa / fit.variance.kappa < 1.25
 
 
 def test_the_loading_is_a_triangular_root_without_arbitrary_signs() -> None:
     loading = fit_curves([make_plate(1)], Weighting.NONE)[0].loading
     np.testing.assert_allclose(loading, np.linalg.cholesky(loading @ loading.T), rtol=1e-6)
+
+
+def bent_truth(g: float, side: float) -> Array:
+    """A curve whose half-way signal lies where TRUTH's does."""
+    shift = side * np.log(np.expm1(np.log(2) / g)) / TRUTH[1]
+    return np.array([*TRUTH[:2], TRUTH[2] - shift, TRUTH[3], np.log(g), side])
+
+
+@pytest.mark.parametrize("side", [A_SIDE, D_SIDE])
+@pytest.mark.parametrize("g", [0.3, 3.0])
+def test_noise_free_standards_give_back_a_bent_curve_and_its_branch(g: float, side: float) -> None:
+    truth = bent_truth(g, side)
+    dense = np.concatenate([np.log(4000 * 0.5 ** np.arange(11)), [-np.inf]])
+    curve = fit_curves([Standards(dense, value(dense, truth))], Weighting.NONE, shape=Shape(Family.FIVE))[0]
+    np.testing.assert_allclose(curve.parameters, truth, rtol=1e-5)
+    assert curve.converged
+
+
+@pytest.mark.parametrize("model", [Model.FOUR, Model.FIVE, Model.POWER_LAW, Model.AUTO])
+def test_falling_and_rising_assays_are_fitted_by_every_logistic_model(model: Model) -> None:
+    falling = [make_plate(i, np.array([3.2, 1.1, np.log(350.0), 0.07])) for i in range(3)]
+    fit = fit_pooled(falling, Weighting.FITTED, model)
+    assert all(np.all(np.isfinite(curve.parameters)) and np.all(np.isfinite(curve.loading)) for curve in fit.curves)
+    if model is not Model.POWER_LAW:  # a rising line: the wrong curve for these, yet finite
+        assert all(curve.parameters[0] > curve.parameters[3] for curve in fit.curves)
+
+
+def test_auto_takes_four_parameters_when_they_are_enough_and_five_when_they_are_not() -> None:
+    straight = [make_plate(i) for i in range(12)]
+    assert fit_pooled(straight, model=Model.AUTO).curves[0].family is Family.FOUR
+    dense = np.concatenate([np.log(4000 * 0.5 ** np.arange(11)).repeat(2), [-np.inf, -np.inf]])
+    truth = bent_truth(0.3, A_SIDE)
+    bent = [make_plate(i, truth, dense, kappa=0.03) for i in range(12)]
+    fit = fit_pooled(bent, model=Model.AUTO)
+    assert {curve.family for curve in fit.curves} == {Family.FIVE}
+    assert {curve.branch for curve in fit.curves} == {Branch.A}
+    assert np.median([curve.parameters[4] for curve in fit.curves]) == pytest.approx(np.log(0.3), abs=0.25)
+
+
+def test_plates_that_scatter_unlike_each_other_keep_part_of_their_own_variance() -> None:
+    quiet, loud = ([make_plate(i, kappa=kappa) for i in range(10)] for kappa in (0.02, 0.06))
+    fit = fit_pooled([*quiet, *loud])
+    kappa = np.array([curve.variance.kappa for curve in fit.curves])
+    assert kappa[:10].mean() < 0.7 * kappa[10:].mean()
+    assert all(curve.variance.df < fit.variance.df for curve in fit.curves)
+
+
+def test_a_variance_knows_less_where_few_wells_tell_it() -> None:
+    one, many = (fit_pooled([make_plate(i) for i in range(n)]).variance for n in (1, 20))
+    assert one.df_at(0.08) < one.df_at(2.0) <= one.df
+    assert many.df_at(0.08) > 5 * one.df_at(0.08)
+    assert VarianceFunction(0.01, 0.05, np.inf).df_at(1.0) == np.inf
+
+
+def test_a_plate_without_solution_does_not_touch_its_neighbours() -> None:
+    flat = Standards(LEVELS, np.full(LEVELS.size, 0.08))
+    alone, beside = fit_curves([make_plate(4)], Weighting.NONE)[0], fit_curves([flat, make_plate(4), flat], Weighting.NONE)[1]
+    np.testing.assert_allclose(alone.parameters, beside.parameters, rtol=1e-12)

@@ -1,10 +1,14 @@
 """Ids that lead nowhere: told with the nearest one, never corrected."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from exvivo.engine import Work
+from exvivo.read.batch import Asked
 from exvivo.read.linking import skeleton
+from exvivo.read.single import read_exports
 from exvivo.study.findings import FindingCode
 from exvivo.study.statuses import Severity
 
@@ -54,3 +58,20 @@ def test_ids_that_differ_in_case_or_hyphens_are_warnings(study: "Folder") -> Non
 def test_slips_of_the_pen_share_a_skeleton(slip: str, right: str) -> None:
     assert skeleton(slip) == skeleton(right)
     assert skeleton(right) != skeleton("SSC-008")
+
+
+@pytest.mark.parametrize("other", ["m1", "\u041c1", "M\u200b1", "Ml"])
+def test_specimens_that_look_alike_are_told_without_a_list_of_specimens(tmp_path: Path, study: "Folder", other: str) -> None:
+    rows = f"1,B1,specimen,M1,CCL18,,20,\n1,B2,specimen,{other},CCL18,,20,\n1,B3,specimen,M2,CCL18,,20,\n"
+    study.write("map.csv", "plate,well,role,specimen,analyte,concentration,dilution,unit\n1,A1,standard,S1,CCL18,500,1,pg/mL\n" + rows)
+    single = read_exports([Asked(tmp_path / "plates/ccl18.csv", tmp_path / "map.csv")], Work())
+    (found,) = [one for one in single.inputs.found if one.code is FindingCode.ID_SIMILAR]
+    assert found.evidence.startswith("specimens 'M1' (ccl18:1/B1), '")
+    assert found.evidence.endswith("look alike, and were kept apart")
+    assert single.inputs.layout.frame["specimen"].to_list()[1:] == ["M1", other, "M2"]
+
+
+def test_donors_with_letters_of_another_alphabet_are_told(study: "Folder") -> None:
+    study.write("clinical.csv", study.clinic + "\u0410-1,1,44,\nA-1,1,45,\n")
+    (found,) = study.findings(FindingCode.ID_SIMILAR)
+    assert found.evidence == "donors '<U+0410>-1', 'A-1' differ only in letters that look alike"

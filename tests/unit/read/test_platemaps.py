@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exvivo.formats import xponent
+from exvivo.study.design import ExportRecord, PlateRecord, ReadingStatus, SignalKind, WellLayout, WellReading, WellRole
 from exvivo.study.findings import FindingCode
 from exvivo.study.statuses import Severity
 
@@ -110,3 +112,64 @@ def test_readings_that_stand_twice_are_refused(study: "Folder") -> None:
     assert "plates/ccl18.csv: the file is empty" in study.refusal()
     study.export("plates/ccl18.csv", replace(one, readings=one.readings))
     assert study.read().readings.height == 96
+
+
+def bead_export(*analytes: str) -> bytes:
+    """Three wells of one bead plate: a standard with its nominal value, a blank and an unknown."""
+    plates = []
+    for at, analyte in enumerate(analytes, 1):
+        wells = ("A1", "B1", "C1")
+        readings = tuple(WellReading(well, None, 100.0 * at, ReadingStatus.OK, SignalKind.RAW, f"{100 * at}", "") for well in wells)
+        layout = (
+            WellLayout("A1", WellRole.STANDARD, "Standard1", 500.0, None, "pg/ml", "", analyte),
+            WellLayout("B1", WellRole.BLANK, "Background0", None, None, None, "", analyte),
+            WellLayout("C1", WellRole.SPECIMEN, "Unknown1", None, 2.0, None, "", analyte),
+        )
+        plates.append(PlateRecord(f"run 7 {analyte}", at, 8, 12, readings, layout))
+    return xponent.compose(ExportRecord("xponent", tuple(plates)))
+
+
+def laid(study: "Folder") -> list[tuple[object, ...]]:
+    return study.read().layout.frame.select("plate", "well", "role", "specimen", "analyte", "concentration", "dilution", "origin").rows()
+
+
+def test_analytes_of_beads_that_the_protocol_lacks_are_left_out_with_a_note(study: "Folder") -> None:
+    study.write("plates/beads.csv", bead_export("PARC", "TNF", "IL-9"))
+    assert [row[:5] for row in laid(study) if row[0] != "ccl18:1"] == [
+        ("beads:1", "A1", "standard", "Standard1", "CCL18"),
+        ("beads:1", "B1", "blank", "Background0", "CCL18"),
+        ("beads:1", "C1", "specimen", "Unknown1", "CCL18"),
+    ]
+    (finding,) = study.findings(FindingCode.FILE_ODD)
+    assert (finding.place, finding.severity) == ("plates/beads.csv", Severity.NOTE)
+    assert finding.evidence == "analytes that are no immunoassay of the protocol are left out: TNF, IL-9"
+
+
+def test_the_map_of_a_bead_plate_names_its_wells_for_every_analyte(study: "Folder") -> None:
+    study.write("plates/beads.csv", bead_export("PARC", "TNF"))
+    study.write("plates/maps/beads.csv", HEAD + "run 7,C1,specimen,M1,,,20,\n")
+    assert [row for row in laid(study) if row[0] != "ccl18:1"] == [
+        ("beads:1", "A1", "standard", "Standard1", "CCL18", 500.0, None, "plates/beads.csv, line 10"),
+        ("beads:1", "B1", "blank", "Background0", "CCL18", None, None, "plates/beads.csv, line 11"),
+        ("beads:1", "C1", "specimen", "M1", "CCL18", None, 20.0, "plates/maps/beads.csv, line 2"),
+    ]
+    study.write("plates/maps/beads.csv", HEAD + "run 7,C1,specimen,M1,parc,,20,\nrun 7,B1,specimen,M2,TNF,,20,\n")
+    assert [row[3] for row in laid(study) if row[0] == "beads:1"] == ["Standard1", "Background0", "M1"]
+
+
+def test_what_was_odd_in_an_export_is_a_note(study: "Folder") -> None:
+    study.write("plates/ccl18.csv", (study.path / "plates/ccl18.csv").read_bytes() + b"\nread by Ann\n")
+    (finding,) = study.findings(FindingCode.FILE_ODD)
+    assert (finding.place, finding.severity, finding.evidence.partition(": ")[2]) == ("plates/ccl18.csv", Severity.NOTE, "read by Ann")
+
+
+def test_a_plate_name_that_only_looks_right_is_refused_with_the_reason(study: "Folder") -> None:
+    study.export("plates/ccl18.csv", study.plate("CCL18 a", 1), study.plate("P8", 2))
+    study.write("plates/maps/ccl18.csv", HEAD + "CCL18\u00a0a,A1,blank,,CCL18,,,\n")
+    assert "; 'CCL18<U+00A0>a' looks like 'CCL18 a' but is not the same. Expected plate names" in study.refusal()
+
+
+def test_how_a_map_was_read_is_a_note(study: "Folder") -> None:
+    study.write("plates/maps/ccl18.csv", study.map.replace("specimen,analyte", "Sample ID,analyte"))
+    (finding,) = study.findings(FindingCode.FILE_ODD)
+    assert (finding.place, finding.evidence) == ("plates/maps/ccl18.csv", "column 'Sample ID' was read as specimen")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exvivo.report.axes import linear_domain, log_domain, log_ticks
-from exvivo.report.curvefigures import band_at, draw_curves, value_at
+from exvivo.report.curvefigures import draw_curves
 from exvivo.report.figures import WIDEST_FOLD, ForestRow, Tile, cut_intervals, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import clip_polygon, compose_density, crop_density, draw_sheet
 from exvivo.report.pairs import collect_pairs
@@ -161,23 +161,6 @@ def test_linear_domains_hold_all_values(values: list[float]) -> None:
 def test_a_log_axis_refuses_zero() -> None:
     with pytest.raises(ValueError, match="positive"):
         log_domain([0.0, 1.0])
-
-
-def test_the_band_agrees_with_numerical_derivatives() -> None:
-    parameters = {"a": 0.06, "b": 1.2, "c": 80.0, "d": 2.9, "g": 1.0}
-    x = np.array([5.0, 80.0, 400.0])
-    steps = np.diag([1e-6] * 4)
-
-    def moved(step: np.ndarray) -> np.ndarray:
-        names = {"a": step[0], "b": step[1], "d": step[3]}
-        shifted = {**parameters, **{k: parameters[k] + v for k, v in names.items()}, "c": 80.0 * math.exp(step[2])}
-        return value_at(x, shifted)
-
-    gradient = np.stack([(moved(step) - moved(-step)) / 2e-6 for step in steps])
-    root = np.random.default_rng(1).normal(size=(4, 4))
-    covariance = root @ root.T
-    expected = np.sqrt(np.einsum("in,ij,jn->n", gradient, covariance, gradient))
-    np.testing.assert_allclose(band_at(x, parameters, covariance), expected, rtol=1e-6)
 
 
 def decode(url: str) -> Image.Image:
