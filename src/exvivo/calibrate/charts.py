@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -28,6 +29,8 @@ LIMIT = 3.0
 FEWEST_PER_LOT = 2
 LOGARITHMIC = frozenset({"b", "c", "g"})
 """Curve parameters that are charted as natural logs."""
+FIXED: Mapping[str, float] = MappingProxyType({"a": 0.0, "g": 1.0})
+"""Values that parameters have where their curve has no such parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +127,13 @@ def _chart_standards(plates: Sequence[FittedPlate]) -> Iterator[_Chart]:
 
 
 def _chart_parameters(plates: Sequence[FittedPlate], curves: Sequence[Row]) -> Iterator[_Chart]:
-    """Parameters of the curves; one that is the same everywhere is no parameter."""
+    """Parameters of the curves, but for those that their curves do not have."""
     by_plate: Mapping[str, Mapping[str, float]] = {str(row["plate"]): json.loads(str(row["parameters"])) for row in curves}
     lots = tuple(_find_lot([well for well in plate.wells if well.is_standard], plate) for plate in plates)
     for name in sorted({name for parameters in by_plate.values() for name in parameters}):
         plain = [by_plate.get(plate.plate, {}).get(name) for plate in plates]
         known = [x for x in plain if x is not None]
-        if len(known) > 1 and len(set(known)) == 1:
+        if set(known) <= {FIXED.get(name)}:
             continue
         logarithmic = name in LOGARITHMIC and all(x > 0 for x in known)
         value = np.array([np.nan if x is None else (math.log(x) if logarithmic else x) for x in plain])

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -135,6 +136,21 @@ def test_a_limit_that_the_curve_does_not_reach_has_no_concentration() -> None:
     plate.wells = [w for w in plate.wells if w.role != "standard" or w.nominal != 0.0]
     rows = calibrate(plate, rules=AssayRules())["limits"].to_dicts()
     assert all(row["value"] is None or row["value"] > 0 for row in rows)
+
+
+def test_a_line_on_two_log_axes_tells_nothing_about_zero() -> None:
+    plate = Plate()
+    plate.wells = [well for well in plate.wells if well.nominal]
+    found = calibrate(plate, rules=AssayRules(curve=CurveRules(model="log-log")))
+    assert {row["limit"] for row in found["limits"].to_dicts()} == {"lloq", "uloq"}
+    assert set(found["controls"].filter(pl.col("kind") == "parameter")["control"]) == {"b", "c"}
+
+
+@pytest.mark.parametrize("model", ["4PL", "5PL"])
+def test_every_curve_with_a_plateau_has_every_limit(model: Literal["4PL", "5PL"]) -> None:
+    found = calibrate(*(Plate(f"p:{k}", seed=k) for k in range(1, 4)), rules=AssayRules(curve=CurveRules(model=model)))
+    assert {row["limit"] for row in found["limits"].to_dicts()} == {"lob", "lod", "mdc", "rdl", "lloq", "uloq"}
+    assert found["limits"].filter(pl.col("limit") == "rdl")["value"].null_count() == 0
 
 
 def test_the_stricter_range_is_the_one_that_was_used() -> None:
