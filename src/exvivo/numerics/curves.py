@@ -131,17 +131,21 @@ def fit_curves(
     fit = Plates.pad(standards, shape, asymmetry)
     if int(np.min(fit.mask.sum(axis=1))) <= int(fit.free.sum()):
         raise ValueError("each plate needs more standard wells than the curve has free parameters")
-    weight = _weigh_readings(fit, weighting, variance)
-    if start is None:
-        fit, theta = _descend_branches(fit, weight, variance)
-    else:
-        fit, theta = _descend_from(fit, weight, variance, np.asarray(start, dtype=np.float64))
+    weight = fit.count if variance is not None else _weigh_readings(fit, weighting)
+    few, weights = fit.collapse(weight)
     if variance is not None:
-        weight = np.where(fit.mask, 1 / variance.at(value(fit.x, fit.external(theta)[:, None, :])), 0.0)
+        weights = few.count / variance.at(few.y)  # a beginning: the descent renews them at the fitted means
+    if start is None:
+        side, theta = _descend_branches(few, weights, variance)
+    else:
+        side, theta = _descend_from(few, weights, variance, np.asarray(start, dtype=np.float64))
+    fit = replace(fit, side=side)
+    if variance is not None:
+        weight = fit.count / variance.at(value(fit.x, fit.external(theta)[:, None, :]))
     return _describe(fit, weight, theta, weighting, variance)
 
 
-def _descend_branches(fit: Plates, weight: Array, variance: VarianceFunction | None) -> tuple[Plates, Array]:
+def _descend_branches(fit: Plates, weight: Array, variance: VarianceFunction | None) -> tuple[Array, Array]:
     """The better branch of every plate and where its descent ended."""
     best, lowest, side = np.zeros((len(fit.x), len(fit.held))), np.full(len(fit.x), np.inf), fit.side
     for code in fit.shape.sides:
@@ -150,28 +154,26 @@ def _descend_branches(fit: Plates, weight: Array, variance: VarianceFunction | N
         if variance is not None:
             theta, cost = minimise(here, weight, theta, variance.at)
             mean = value(here.x, here.external(theta)[:, None, :])
-            cost = cost + np.sum(np.where(here.mask, np.log(variance.at(mean)), 0.0), axis=1)  # weights differ between the branches
+            cost = cost + np.sum(here.count * np.log(variance.at(mean)), axis=1)  # weights differ between the branches
         better = cost < lowest - 1e-9 * np.abs(lowest, where=np.isfinite(lowest), out=np.zeros_like(lowest))
         best, lowest, side = np.where(better[:, None], theta, best), np.where(better, cost, lowest), np.where(better, code, side)
-    return replace(fit, side=side), best
+    return side, best
 
 
-def _descend_from(fit: Plates, weight: Array, variance: VarianceFunction | None, start: Array) -> tuple[Plates, Array]:
-    """Where the descent from given parameters ends."""
+def _descend_from(fit: Plates, weight: Array, variance: VarianceFunction | None, start: Array) -> tuple[Array, Array]:
+    """Branch of the given parameters and where the descent from them ends."""
     rows = np.broadcast_to(start, (len(fit.x), start.shape[-1]))
     if start.shape[-1] > N_LOGISTIC:
         fit = replace(fit, side=rows[:, 5].copy())
     theta, _ = minimise(fit, weight, fit.internal(rows), None if variance is None else variance.at)
-    return fit, theta
+    return fit.side, theta
 
 
-def _weigh_readings(fit: Plates, weighting: Weighting, variance: VarianceFunction | None) -> Array:
-    """Weights from the observed signals: final for the vendors' weightings, a beginning for ``fitted``."""
+def _weigh_readings(fit: Plates, weighting: Weighting) -> Array:
+    """The vendors' weights, from the observed signals."""
     size = np.abs(fit.y)
     floor = np.maximum(_FLAT * np.max(size * fit.mask, axis=1, keepdims=True), TINY)
-    if variance is not None:
-        weight = 1 / variance.at(size)
-    elif weighting is Weighting.RECIPROCAL:
+    if weighting is Weighting.RECIPROCAL:
         weight = 1 / np.maximum(size, floor)
     elif weighting is Weighting.RECIPROCAL_SQUARED:
         weight = 1 / np.maximum(size, floor) ** 2

@@ -14,7 +14,7 @@ from exvivo.numerics.least_squares import TINY, Plates
 from exvivo.numerics.logistic import jacobian
 from exvivo.numerics.variance import Array
 
-_HOPELESS = 4.0  # a start that costs this many times the best one is not followed
+_HOPELESS = 2.5  # a start that costs this many times the best one is not followed
 
 Reweigh = Callable[[Array], Array]
 """Variance of readings from their means, (n, wells) -> (n, wells)."""
@@ -46,7 +46,7 @@ def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None 
     theta = fit.clip(theta)
     here = _Point.look(fit, weight, theta)
     if variance is not None:
-        here = _Point.weigh(fit, np.where(fit.mask, 1 / variance(here.mean), 0.0), theta, here.mean, here.columns)
+        here = _Point.weigh(fit, fit.count / variance(here.mean), theta, here.mean, here.columns)
     ends, costs = here.theta.copy(), here.cost.copy()
     damping, active, part = np.full(len(theta), 1e-3), np.arange(len(theta)), fit
     for _ in range(400):
@@ -56,7 +56,7 @@ def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None 
         cost = np.einsum("pn,pn->p", here.weight, (part.y - mean) ** 2) + part.fine(trial)
         better = cost <= here.cost
         settled = better & ((here.cost - cost <= 1e-13 * here.cost) | here.is_small(part, trial))
-        new = here.weight if variance is None else np.where(part.mask, 1 / variance(mean), 0.0)
+        new = here.weight if variance is None else part.count / variance(mean)
         here = here.where(better, _Point.weigh(part, new, trial, mean, columns))
         damping = np.where(better, np.maximum(damping / 10, 1e-12), damping * 8)
         done = settled | (damping > 1e10)
@@ -77,7 +77,7 @@ def _polish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) 
     def look(rows: npt.NDArray[np.intp], at: Array) -> _Point:
         part = fit.take(rows)
         mean, columns = part.evaluate(at)
-        return _Point.weigh(part, weight[rows] if variance is None else np.where(part.mask, 1 / variance(mean), 0.0), at, mean, columns)
+        return _Point.weigh(part, weight[rows] if variance is None else part.count / variance(mean), at, mean, columns)
 
     rows = np.arange(len(theta))
     here = look(rows, theta)

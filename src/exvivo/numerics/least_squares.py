@@ -22,8 +22,8 @@ from exvivo.numerics.variance import Array
 TINY = 1e-300
 _LARGEST_LOG_G = 7.0
 _LARGEST_Z = 700.0
-_SLOPES = np.array([1.0, 2.0, 3.5, 6.0, 10.0, 18.0, 40.0])
-_MIDDLES = np.concatenate([[-0.75, -0.3], np.linspace(0.0, 1.0, 13), [1.3, 1.75]])
+_SLOPES = np.array([1.0, 2.5, 6.0, 12.0, 35.0])
+_MIDDLES = np.concatenate([[-0.75, -0.3], np.linspace(0.0, 1.0, 9), [1.3, 1.75]])
 _BENDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 
 
@@ -124,14 +124,14 @@ class Asymmetry:
 class Plates:
     """Standards of all plates, padded to the longest plate.
 
-    ``x``, ``y``, ``mask``: (n_plates, n_wells). ``low``, ``high``: (n_plates, n_parameters), the box of the internal parameters.
+    ``x``, ``y``, ``count``: (n_plates, n_wells); ``count`` is the number of readings that ``y`` is the mean of, 0 = padding. ``low``, ``high``: (n_plates, n_parameters), the box of the internal parameters.
     ``side``: (n_plates,), code of each row's branch. ``held``, ``free``: known values and which parameters are estimated.
     ``penalty``, ``centre``: (n_plates,), precision and mean of what is known of log g; precision 0 = nothing.
     """
 
     x: Array
     y: Array
-    mask: npt.NDArray[np.bool_]
+    count: Array
     low: Array
     high: Array
     side: Array
@@ -156,7 +156,25 @@ class Plates:
             low[:, 2], high[:, 2] = -np.inf, np.inf
         none = np.zeros(len(x))
         penalty, centre = (none, none) if asymmetry is None else (1 / asymmetry.variance, asymmetry.centre)
-        return cls(x, y, mask, low, high, np.full(len(x), shape.sides[0]), penalty, centre, shape, held, free)
+        return cls(x, y, mask.astype(np.float64), low, high, np.full(len(x), shape.sides[0]), penalty, centre, shape, held, free)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """What is no padding."""
+        return np.asarray(self.count > 0)
+
+    def collapse(self, weight: Array) -> tuple["Plates", Array]:
+        """Replicates as one reading, where all plates have the same standards: weighted means and sums of weights fit the same curve."""
+        if not (np.all(self.x == self.x[0]) and np.all(self.count == self.count[0])):
+            return self, weight
+        x, place = np.unique(self.x[0][self.count[0] > 0], return_inverse=True)
+        member = (place[:, None] == np.arange(len(x))).astype(np.float64)
+        used = self.count[0] > 0
+        total = weight[:, used] @ member
+        y = (weight[:, used] * self.y[:, used]) @ member / np.where(total > 0, total, 1.0)
+        alike = (len(self.x), len(x))
+        count = np.broadcast_to(self.count[0][used] @ member, alike)
+        return replace(self, x=np.broadcast_to(x, alike), y=y, count=count), total
 
     def repeat(self, times: int) -> "Plates":
         """Each plate ``times`` times in a row, one row per start."""
@@ -165,7 +183,7 @@ class Plates:
     def take(self, rows: npt.NDArray[np.intp]) -> "Plates":
         """The rows asked for, in that order."""
         return Plates(
-            self.x[rows], self.y[rows], self.mask[rows], self.low[rows], self.high[rows],
+            self.x[rows], self.y[rows], self.count[rows], self.low[rows], self.high[rows],
             self.side[rows], self.penalty[rows], self.centre[rows], self.shape, self.held, self.free,
         )  # fmt: skip
 
