@@ -1,5 +1,7 @@
 """Faults planted into simulated plates are found where they are, and nowhere else."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +9,8 @@ import pytest
 
 from exvivo.calibrate import calibrate_plates
 from exvivo.engine import Work
+from exvivo.formats import maps
+from exvivo.formats.maps import MapRecord, PlateMap
 from exvivo.inspect.plates import inspect_plates
 from exvivo.read import read_inputs
 from exvivo.simulate.bench import compose_specimens, label_tubes
@@ -16,6 +20,7 @@ from exvivo.simulate.ledger import write_truth
 from exvivo.simulate.plates import write_plates
 from exvivo.simulate.truth import draw_truth
 from exvivo.study.decisions import Decisions
+from exvivo.study.design import WellLayout, WellRole
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.protocol import Protocol, load_protocol
 from exvivo.study.tables import OUTCOMES
@@ -37,8 +42,8 @@ def protocol(tmp_path_factory: pytest.TempPathFactory) -> Protocol:
     return load_protocol(path)
 
 
-def write_study(folder: Path, protocol: Protocol, seed: int) -> Path:
-    truth = draw_truth(protocol, {"SSc": 12, "HD": 3}, seed)
+def write_study(folder: Path, protocol: Protocol, seed: int, donors: Mapping[str, int]) -> Path:
+    truth = draw_truth(protocol, donors, seed)
     tubes = label_tubes(truth, seed)
     folder.mkdir()
     (folder / protocol.files.specimens).write_bytes(compose_specimens(tubes, tuple(protocol.file.factors)))
@@ -57,8 +62,27 @@ def inspect(folder: Path, protocol: Protocol) -> list[Finding]:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_planted_faults_are_found_where_they_are_and_nowhere_else(protocol: Protocol, tmp_path: Path, seed: int) -> None:
-    folder = write_study(tmp_path / "study", protocol, seed)
+    folder = write_study(tmp_path / "study", protocol, seed, {"SSc": 12, "HD": 3})
     planted = plant_faults(folder, protocol, FAULTS, seed)
     assert pl.read_csv(folder / "truth" / "errors.csv").rows() == [(code.value, place) for code, place in planted]
     found = {(finding.code, finding.place) for finding in inspect(folder, protocol) if finding.code in FAULTS}
     assert found == set(planted)
+
+
+@pytest.mark.slow
+def test_a_series_made_up_at_half_its_strength_is_called_with_its_controls(protocol: Protocol, tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", protocol, 5, {"SSc": 30, "HD": 6})
+    path = folder / protocol.files.maps / "il6.csv"
+    record = maps.parse(path.read_bytes(), path.name)
+    assert len(record.plates) > 6
+    plates = list(record.plates)
+    plates[3] = PlateMap(plates[3].plate, tuple(_doubled(well) for well in plates[3].wells))
+    path.write_bytes(maps.compose(MapRecord(tuple(plates))))
+    found = {(f.code, f.place): f.evidence for f in inspect(folder, protocol) if f.code is FindingCode.DILUTION_WRONG}
+    assert set(found) == {(FindingCode.DILUTION_WRONG, "il6:4")}
+    assert "2 times weaker than labelled; its QCs read 2." in found[FindingCode.DILUTION_WRONG, "il6:4"]
+
+
+def _doubled(well: WellLayout) -> WellLayout:
+    """A label of twice the concentration that the standard has."""
+    return replace(well, concentration=2 * (well.concentration or 0.0)) if well.role is WellRole.STANDARD else well

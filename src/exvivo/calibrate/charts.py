@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -28,6 +29,8 @@ LIMIT = 3.0
 FEWEST_PER_LOT = 2
 LOGARITHMIC = frozenset({"b", "c", "g"})
 """Curve parameters that are charted as natural logs."""
+FIXED: Mapping[str, float] = MappingProxyType({"a": 0.0, "g": 1.0})
+"""Values that parameters have where their curve has no such parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,12 @@ class Charts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Chart:
-    """One control over all plates in order; NaN where a plate has no value."""
+    """One control over all plates in order; NaN where a plate that holds it (``held``) has no value, and on all others."""
 
     kind: ChartKind
     control: str
     value: Array
+    held: tuple[bool, ...]
     lots: tuple[str | None, ...]
 
 
@@ -96,7 +100,7 @@ def _chart_controls(plates: Sequence[FittedPlate]) -> Iterator[_Chart]:
         answers = estimate_groups(plates, groups)
         value = np.array([answer.log_conc if answer is not None and answer.finite else np.nan for answer in answers])
         lots = tuple(_find_lot(own, plate) for own, plate in zip(groups, plates, strict=True))
-        yield _Chart(ChartKind.QC, name, value, lots)
+        yield _Chart(ChartKind.QC, name, value, tuple(map(bool, groups)), lots)
 
 
 def _find_lot(wells: Sequence[Well], plate: FittedPlate) -> str | None:
@@ -119,21 +123,21 @@ def _chart_standards(plates: Sequence[FittedPlate]) -> Iterator[_Chart]:
     for level, own in sorted(signals.items()):
         means = [float(np.mean(found)) if found else 0.0 for found in own]
         value = np.array([math.log(mean) if mean > 0 else np.nan for mean in means])
-        yield _Chart(ChartKind.STANDARD, f"{level:g}", value, lots)
+        yield _Chart(ChartKind.STANDARD, f"{level:g}", value, tuple(map(bool, own)), lots)
 
 
 def _chart_parameters(plates: Sequence[FittedPlate], curves: Sequence[Row]) -> Iterator[_Chart]:
-    """Parameters of the curves; one that is the same everywhere is no parameter."""
+    """Parameters of the curves, but for those that their curves do not have."""
     by_plate: Mapping[str, Mapping[str, float]] = {str(row["plate"]): json.loads(str(row["parameters"])) for row in curves}
     lots = tuple(_find_lot([well for well in plate.wells if well.is_standard], plate) for plate in plates)
     for name in sorted({name for parameters in by_plate.values() for name in parameters}):
         plain = [by_plate.get(plate.plate, {}).get(name) for plate in plates]
         known = [x for x in plain if x is not None]
-        if len(known) > 1 and len(set(known)) == 1:
+        if set(known) <= {FIXED.get(name)}:
             continue
         logarithmic = name in LOGARITHMIC and all(x > 0 for x in known)
         value = np.array([np.nan if x is None else (math.log(x) if logarithmic else x) for x in plain])
-        yield _Chart(ChartKind.PARAMETER, name, value, lots)
+        yield _Chart(ChartKind.PARAMETER, name, value, tuple(x is not None for x in plain), lots)
 
 
 # --------------------------------------------------------------------------------------------------- scores and verdicts
@@ -150,7 +154,7 @@ def _score(chart: _Chart, accepted: np.ndarray, rules: ChartRules, target: Chart
 
 def _rows(plates: Sequence[FittedPlate], chart: _Chart, score: Scores, broken: Sequence[tuple[str, ...]]) -> Iterator[Row]:
     for i, plate in enumerate(plates):
-        if np.isfinite(chart.value[i]):
+        if chart.held[i]:
             numbers = {"value": chart.value[i], "target": score.target[i], "sd": score.sd[i], "z": score.z[i]}
             told: Row = {name: float(x) if np.isfinite(x) else None for name, x in numbers.items()}
             yield {"plate": plate.plate, "order": i + 1, **told, "rules": ",".join(broken[i]) or None, "lot": chart.lots[i]}

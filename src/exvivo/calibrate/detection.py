@@ -16,9 +16,10 @@ from exvivo.calibrate.standards import FittedPlate
 from exvivo.calibrate.verdict import Row
 from exvivo.numerics.curves import Curve
 from exvivo.numerics.detection import KAISER, Scatter, blank_limit, detectable_signal, detection_limit, is_rising, reliable_log_conc
+from exvivo.numerics.least_squares import Family
 from exvivo.numerics.logistic import inverse, value
 from exvivo.study.statuses import LimitDefinition as By
-from exvivo.study.statuses import LimitKind
+from exvivo.study.statuses import LimitKind, WellStatus
 
 
 def describe_limits(plate: JudgedPlate, analyte: str, n_replicates: int) -> list[Row]:
@@ -36,13 +37,17 @@ def describe_limits(plate: JudgedPlate, analyte: str, n_replicates: int) -> list
 
 
 def _detection(plate: FittedPlate, curve: Curve) -> Iterator[Row]:
-    """Limits of blank and of detection, from own and from pooled scatter."""
+    """Limits of blank and of detection, from own and from pooled scatter; a line on two log axes knows no blank."""
     rising = is_rising(curve)
     x, signal = plate.standards.log_conc, plate.standards.signal
     finite = x[np.isfinite(x)]
     lowest = float(finite.min()) if finite.size else None
-    own = (Scatter.of(signal[x == -np.inf]), None if lowest is None else Scatter.of(signal[x == lowest]))
-    pooled = (Scatter.fitted(curve, -np.inf), None if lowest is None else Scatter.fitted(curve, lowest))
+    blanks = [well.signal for well in plate.wells if well.is_standard and well.nominal == 0.0 and well.status == WellStatus.OK]
+    own = (Scatter.of(np.array(blanks, dtype=np.float64)), None if lowest is None else Scatter.of(signal[x == lowest]))
+    pooled = (
+        None if curve.family is Family.POWER_LAW else Scatter.fitted(curve, -np.inf),
+        None if lowest is None else Scatter.fitted(curve, lowest),
+    )
     for (blank, low), of_blank, kaiser, ep17 in (
         (own, By.BLANK_OWN, By.KAISER_OWN, By.EP17_OWN),
         (pooled, By.BLANK_POOLED, By.KAISER_POOLED, By.EP17_POOLED),
@@ -57,6 +62,8 @@ def _detection(plate: FittedPlate, curve: Curve) -> Iterator[Row]:
 
 
 def _interval_limits(plate: FittedPlate, curve: Curve, n_replicates: int) -> Iterator[Row]:
+    if curve.family is Family.POWER_LAW:
+        return
     yield _at_signal(LimitKind.MDC, By.EXCLUDES_ZERO, detectable_signal(curve, n_replicates), curve)
     log_conc = reliable_log_conc(curve, n_replicates, float(np.max(plate.standards.log_conc)))
     yield _at_concentration(LimitKind.RDL, By.RELIABLE, None if log_conc is None else math.exp(log_conc), curve)

@@ -11,7 +11,7 @@ from exvivo.inspect.standards import inspect_standards
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ElisaReadout
 from exvivo.study.run import Calibration
-from exvivo.study.statuses import REFUSING, Reason, Severity, WellStatus
+from exvivo.study.statuses import REFUSING, Reason, Rule, Severity, WellStatus
 from exvivo.study.tables import Table
 
 
@@ -30,9 +30,11 @@ def _refused_plates(calibration: Calibration) -> Iterator[Finding]:
     """Plates that the rules refused; one that a decision took out needs no finding."""
     wells = calibration.wells.frame.filter(pl.col("status") != WellStatus.EMPTY.value)
     kept = set(wells.filter(pl.col("reason").is_null() | (pl.col("reason") != Reason.EXCLUDED.value))["plate"])
+    clashing = set(calibration.wells.frame.filter(pl.col("unit").is_null()).select("plate", "analyte").iter_rows())
     failed: dict[tuple[str, str], list[str]] = {}
     for row in calibration.verdicts.frame.iter_rows(named=True):
-        if not row["accepted"] and not row["passed"] and row["rule"] in REFUSING and row["plate"] in kept:
+        refuses = row["rule"] in REFUSING and (row["rule"] != Rule.UNIT_KNOWN or (row["plate"], row["analyte"]) in clashing)
+        if not row["accepted"] and not row["passed"] and refuses and row["plate"] in kept:
             failed.setdefault((row["plate"], row["analyte"]), []).append(row["rule"])
     for (plate, analyte), rules in failed.items():
         evidence = f"{analyte}: failed {', '.join(sorted(set(rules)))}"

@@ -32,9 +32,9 @@ EXCHANGE_CV = 0.06
 INVERSION_ERRORS, INVERSION_GAIN = 3.0, 2.0
 """Near the top a curve bends round exchanged levels: there a level that reads higher than the next higher one by three
 standard errors is enough, with a smaller gain."""
-SHIFT_Z, SHIFT_FOLD, SHIFT_TOLERANCE = 3.0, 1.6, 0.15
+SHIFT_Z, SHIFT_FOLD, SHIFT_TOLERANCE = 2.0, 1.6, 0.18
 """A midpoint shifted by a plausible fold: so many SDs from the other plates, by at least this, as near to the fold in logs."""
-STANDARDS_Z = 2.0
+STANDARDS_Z = 2.5
 """... and the standards' own signals lie that many SDs from the other plates, in the middle: a midpoint alone can wander."""
 SLIPS = (2.0, 4.0, 5.0, 10.0, 100.0)
 """Folds that a slip of the pipette or of the pen makes."""

@@ -28,7 +28,7 @@ FEWEST_BLANKS = 3
 
 KAISER = 3.0
 _ONE_SIDED = float(ndtri(0.95))
-_STEPS = 60
+_COARSE, _FINE = 450, 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def detectable_signal(curve: Curve, n_replicates: int, *, level: float = 0.95) -
     ``inverse`` stops being open towards zero.
     """
     zero = float(value(-np.inf, curve.parameters))
-    step = float(stdtrit(curve.variance.df, 0.5 + level / 2)) * _standard_error(curve, -np.inf, n_replicates)
+    step = float(stdtrit(curve.variance.df, 0.5 + level / 2)) * float(_standard_error(curve, -np.inf, n_replicates))
     return zero + (step if is_rising(curve) else -step)
 
 
@@ -113,26 +113,21 @@ def reliable_log_conc(curve: Curve, n_replicates: int, highest: float, *, level:
     goal = detectable_signal(curve, n_replicates, level=level)
     quantile = float(stdtrit(curve.variance.df, 0.5 + level / 2))
 
-    def excess(log_conc: float) -> float:
-        near = sign * float(value(log_conc, curve.parameters)) - quantile * _standard_error(curve, log_conc, n_replicates)
-        return near - sign * goal
-
     low = float(inverse(goal, curve.parameters))
     if not low < highest:
         return None
-    grid = np.linspace(low, highest, 450)
-    reached = next((i for i, x in enumerate(grid) if excess(float(x)) >= 0), None)
-    if reached is None:
-        return None
-    left, right = float(grid[max(reached - 1, 0)]), float(grid[reached])
-    for _ in range(_STEPS):
-        middle = (left + right) / 2
-        left, right = (left, middle) if excess(middle) >= 0 else (middle, right)
+    left, right = low, highest
+    for points in (_COARSE, _FINE, _FINE, _FINE):
+        grid = np.linspace(left, right, points)
+        near = sign * value(grid, curve.parameters) - quantile * _standard_error(curve, grid, n_replicates)
+        reached = np.flatnonzero(near >= sign * goal)
+        if reached.size == 0:
+            return None
+        left, right = float(grid[max(int(reached[0]) - 1, 0)]), float(grid[reached[0]])
     return right
 
 
-def _standard_error(curve: Curve, log_conc: float, n_replicates: int) -> float:
-    """Of the difference between the mean of new readings at a concentration and the fitted curve there."""
-    mean = float(value(log_conc, curve.parameters))
-    shared = jacobian(log_conc, curve.parameters) @ curve.loading
-    return math.sqrt(float(curve.variance.at(mean)) / n_replicates + float(shared @ shared))
+def _standard_error(curve: Curve, log_conc: float | Array, n_replicates: int) -> Array:
+    """Of the difference between the mean of new readings at log concentrations and the fitted curve there."""
+    reading = curve.variance.at(value(log_conc, curve.parameters)) / n_replicates
+    return np.asarray(np.sqrt(reading + np.sum((jacobian(log_conc, curve.parameters) @ curve.loading) ** 2, axis=-1)))

@@ -25,6 +25,7 @@ def dangling(tree: Tree) -> Iterator[Fault]:
     yield from _check_names(tree)
     yield from _check_experiments(tree)
     yield from _check_readouts(tree)
+    yield from _check_charts(tree)
     yield from _check_tables(tree)
     yield from _check_panel(tree)
     yield from _check_clinical(tree)
@@ -93,6 +94,12 @@ def _check_columns(tree: Tree) -> Iterator[Fault]:
         if variable in CLINICAL.names or (variable in used and variable in taken):
             told = f"'{variable}' is the name of a column in exvivo's tables or of a factor"
             yield ("clinical", "variables", variable), f"{told}. Give the variable another name and say 'column: {variable}'"
+
+
+def _check_charts(tree: Tree) -> Iterator[Fault]:
+    elisas = [str(name) for name, readout in _mapping(tree, "readouts").items() if _node(readout, "kind") == "elisa"]
+    for name in _names(tree, "assay", "charts", "targets"):
+        yield from _expect(("assay", "charts", "targets", name), "immunoassay readout", name, elisas)
 
 
 def _check_factors(tree: Tree) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from exvivo.calibrate.analyte import AnalyteTask, calibrate_analyte
 from exvivo.calibrate.standards import Well
 from exvivo.numerics.logistic import value
 from exvivo.study.design import well_name
-from exvivo.study.model import AssayProfile, AssayRules, ChartRules, ChartTarget, ElisaReadout, Standards
+from exvivo.study.model import AssayProfile, AssayRules, ChartRules, ChartTarget, CurveRules, ElisaReadout, Standards
 
 Row = dict[str, object]
 
@@ -135,6 +136,21 @@ def test_a_limit_that_the_curve_does_not_reach_has_no_concentration() -> None:
     plate.wells = [w for w in plate.wells if w.role != "standard" or w.nominal != 0.0]
     rows = calibrate(plate, rules=AssayRules())["limits"].to_dicts()
     assert all(row["value"] is None or row["value"] > 0 for row in rows)
+
+
+def test_a_line_on_two_log_axes_tells_nothing_about_zero() -> None:
+    plate = Plate()
+    plate.wells = [well for well in plate.wells if well.nominal]
+    found = calibrate(plate, rules=AssayRules(curve=CurveRules(model="log-log")))
+    assert {row["limit"] for row in found["limits"].to_dicts()} == {"lloq", "uloq"}
+    assert set(found["controls"].filter(pl.col("kind") == "parameter")["control"]) == {"b", "c"}
+
+
+@pytest.mark.parametrize("model", ["4PL", "5PL"])
+def test_every_curve_with_a_plateau_has_every_limit(model: Literal["4PL", "5PL"]) -> None:
+    found = calibrate(*(Plate(f"p:{k}", seed=k) for k in range(1, 4)), rules=AssayRules(curve=CurveRules(model=model)))
+    assert {row["limit"] for row in found["limits"].to_dicts()} == {"lob", "lod", "mdc", "rdl", "lloq", "uloq"}
+    assert found["limits"].filter(pl.col("limit") == "rdl")["value"].null_count() == 0
 
 
 def test_the_stricter_range_is_the_one_that_was_used() -> None:
@@ -327,6 +343,23 @@ def test_standards_and_parameters_are_charted_too_and_a_constant_is_not() -> Non
     found = charted([1.0] * 7)
     kinds = found["controls"].group_by("kind").agg(pl.col("control").n_unique()).sort("kind").rows()
     assert kinds == [("parameter", 4), ("qc", 1), ("standard", 7)]
+
+
+def test_a_control_beyond_the_curve_keeps_its_row_without_a_value() -> None:
+    plates = [Plate(f"run:{k}", seed=k).add("qc", 100.0, name="mid", nominal=100.0) for k in range(1, 4)]
+    plates[2].wells = [replace(well, signal=5.0) if well.role == "qc" else well for well in plates[2].wells]
+    rows = chart(calibrate(*plates))
+    assert [row["value"] is None for row in rows] == [False, False, True]
+    assert rows[2]["z"] is None
+
+
+def test_blanks_that_are_subtracted_still_tell_the_limit_of_blank() -> None:
+    plate = Plate().add("blank", 0.0, name="b", nominal=0.0).add("blank", 0.0, name="b", nominal=0.0)
+    plate.wells = [well for well in plate.wells if well.role == "blank" or well.nominal]
+    blanks = np.array([well.signal for well in plate.wells if well.role == "blank"], dtype=np.float64)
+    found = calibrate(plate, rules=AssayRules(curve=CurveRules(subtract_blank=True)))
+    told = limit(found, "lob", "blank-own-1.645sd")
+    assert told["signal"] == pytest.approx(blanks.mean() + 1.6448536 * blanks.std(ddof=1), rel=1e-7)
 
 
 def test_lots_are_compared_by_equivalence() -> None:

@@ -124,12 +124,15 @@ def test_a_series_shifted_by_a_plausible_fold_is_called_out(shift: float, told: 
 
 def test_a_midpoint_that_wanders_is_no_wrong_dilution() -> None:
     assert not findings(charts=[chart("parameter", "c", 4.3, z=3.5)])
-    assert not findings(charts=[chart("parameter", "c", 4.69, z=2.0)])
+    assert not findings(charts=[chart("parameter", "c", 4.69, z=1.5)])
 
 
 def test_a_refused_plate_is_told_by_the_rules_that_refused_it() -> None:
-    rows = [{**row, "accepted": False} for row in (verdict("standards-fraction", "failed"), verdict("ends", "failed", "low"))]
-    calibrated = [{"plate": "p:1", "well": "A1", "role": "standard", "analyte": "IL6", "status": "ok", "origin": "t"}]
+    rows = [
+        {**row, "accepted": False}
+        for row in (verdict("standards-fraction", "failed"), verdict("ends", "failed", "low"), verdict("unit-known", "failed"))
+    ]
+    calibrated = [{"plate": "p:1", "well": "A1", "role": "standard", "analyte": "IL6", "status": "ok", "origin": "t", "unit": "as given"}]
     found = list(
         inspect_plates(
             Calibration(

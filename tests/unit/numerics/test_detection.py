@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import optimize, stats
 
 from exvivo.numerics.curves import Curve, Weighting, fit_curves
 from exvivo.numerics.detection import Scatter, blank_limit, detectable_signal, detection_limit, is_rising, reliable_log_conc
@@ -69,6 +70,31 @@ def test_reliable_detection_exceeds_the_detectable_signal_at_the_near_end_of_its
     signals = mean + rng.normal(size=(20000, 2)).mean(axis=1) * math.sqrt(float(VARIANCE.at(mean)))
     sign = -1.0 if falling else 1.0
     assert np.mean(sign * signals > sign * detectable_signal(fitted, 2)) > 0.97
+
+
+def test_mdc_and_rdl_solve_the_formulas_of_calibfit() -> None:
+    """MDC and RDL as calibFit writes them, with its own 4PL, solved by scipy."""
+    fitted = curve()
+    a, b, log_c, d = fitted.parameters
+    t = stats.t.ppf(0.975, VARIANCE.df)
+
+    def mean(x: float) -> float:
+        return float(d + (a - d) / (1 + (x / math.exp(log_c)) ** b))
+
+    def error(x: float) -> float:
+        steps = 1e-6 * np.eye(4)
+        slopes = np.array([(moved(x, s) - moved(x, -s)) / 2e-6 for s in steps])
+        return math.sqrt(float(VARIANCE.at(mean(x))) / 2 + float(slopes @ fitted.covariance @ slopes))
+
+    def moved(x: float, step: np.ndarray) -> float:
+        a, b, log_c, d = fitted.parameters + step
+        return float(d + (a - d) / (1 + (x / math.exp(log_c)) ** b))
+
+    edge = a + t * error(0.0)
+    mdc = optimize.brentq(lambda x: mean(x) - edge, 1e-6, 100)
+    rdl = optimize.brentq(lambda x: mean(x) - t * error(x) - edge, mdc, 100)
+    assert float(np.exp(inverse(detectable_signal(fitted, 2), fitted.parameters))) == pytest.approx(mdc, rel=1e-6)
+    assert math.exp(reliable_log_conc(fitted, 2, math.log(1000)) or 0.0) == pytest.approx(rdl, rel=1e-6)
 
 
 def test_an_assay_that_never_rises_out_of_its_blank_has_no_reliable_limit() -> None:

@@ -145,3 +145,15 @@ def test_names_that_tables_have_already_are_refused(tmp_path: Path) -> None:
     told = "\n".join(faults_of(tmp_path, text))
     assert "'status' is the name of a column in exvivo's tables. Give the factor another name" in told
     assert "'unit' is the name of a column in exvivo's tables or of a factor" in told
+
+
+def test_given_targets_name_a_readout_that_is_measured_by_immunoassay(tmp_path: Path) -> None:
+    (told,) = faults_of(tmp_path, SEED.replace("  replicate_cv_pct: 25\n", "  replicate_cv_pct: 25\n  charts: {targets: {CCL81: {}}}\n"))
+    assert "unknown immunoassay readout 'CCL81'" in told
+    assert "Did you mean 'CCL18'" in told
+
+
+def test_a_profile_is_chosen_in_the_file_and_its_keys_can_be_overridden(tmp_path: Path) -> None:
+    rules = load_protocol(write(tmp_path, SEED.replace("assay:  ", "assay:\n  profile: ich_m10\n#", 1))).assays.rules
+    assert (rules.profile, rules.min_levels, rules.qc_level_pass_fraction) == ("ich_m10", 5, 0.5)
+    assert rules.qc_pass_fraction == 0.66
