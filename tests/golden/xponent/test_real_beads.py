@@ -13,7 +13,7 @@ import pytest
 from exvivo.calibrate import calibrate_plates
 from exvivo.engine import Work
 from exvivo.formats import xponent
-from exvivo.read.batch import Asked
+from exvivo.read.batch import Asked, Batch
 from exvivo.read.single import read_exports
 from exvivo.study.decisions import Decisions
 from exvivo.study.design import SignalKind
@@ -66,7 +66,7 @@ def test_standards_are_recovered(shared_data: Path, tmp_path: Path) -> None:
     text, _ = export(shared_data)
     path = tmp_path / "real.csv"
     path.write_text(text, encoding="utf-8")
-    single = read_exports([Asked(path, None)], Work())
+    single = read_exports(Batch((Asked(path, None),)), Work())
     wells = calibrate_plates(single.inputs, Assays(AssayRules(), single.readouts), Decisions(), Work()).wells.rows()
     for analyte in ANALYTES:
         own = [row for row in wells if row["analyte"] == analyte and row["specimen"] in {f"Standard{n}" for n in range(3, 10)}]

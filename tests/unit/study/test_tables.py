@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from exvivo.study.run import SharedError
+from exvivo.study.run import LOADINGS, SharedError
 from exvivo.study.tables import CONCENTRATIONS, EFFECTS, PUBLIC_TABLES, SHARED_ERROR, TUBE_SHEET, Column, TableKind
 
 ROW = {"file": "a.fcs", "specimen": "S1", "tube": "full", "marker": None, "batch": None, "origin": "tubes.csv:2"}
@@ -57,9 +57,9 @@ def test_outside_names_stay() -> None:
 
 
 def test_shared_error_draws_have_the_covariance_of_the_loadings() -> None:
-    loading = np.array([[0.2, 0.0, 0.0, 0.0], [0.1, 0.1, 0.0, 0.0]])
+    loading = np.array([[0.2, 0.0], [0.1, 0.1]])
     rows = [
-        {"plate": "p:1", "analyte": "X", "specimen": f"S{i}", **{f"l{k + 1}": float(x) for k, x in enumerate(row)}}
+        {"plate": "p:1", "analyte": "X", "specimen": f"S{i}", **dict.fromkeys(LOADINGS, 0.0), "l1": float(row[0]), "l2": float(row[1])}
         for i, row in enumerate(loading)
     ]
     shared = SharedError(SHARED_ERROR.from_rows(rows))
