@@ -108,7 +108,7 @@ def _judge_reduction(plate: FittedPlate) -> Iterable[Verdict]:
 def _recover_levels(plates: Sequence[FittedPlate], rules: AssayRules, anchors: Sequence[float]) -> list[list[_Level]]:
     """Non-zero standard levels of each plate, lowest first."""
     grouped = [_group_levels(plate, rules) for plate in plates]
-    answers = iter(estimate_groups(plates, [wells for own in grouped for wells in own]))
+    answers = iter(estimate_groups(plates, [wells for own in grouped for wells in own], intervals=False))
     levels = []
     for own in grouped:
         free = [wells[0].nominal for wells in own if not _is_anchor(wells[0], anchors)]
@@ -216,7 +216,7 @@ def _intersect(precise: Limits, recovered: Limits) -> Limits:
 def _recover_controls(plates: Sequence[FittedPlate], rules: AssayRules) -> list[dict[str, list[Verdict]]]:
     """Recovery of every QC well, by name, per plate."""
     wells = [(i, well) for i, plate in enumerate(plates) for well in plate.wells if _is_judged_qc(well)]
-    answers = estimate_groups(plates, [[well] for _, well in wells])
+    answers = estimate_groups(plates, [[well] for _, well in wells], intervals=False)
     found: list[dict[str, list[Verdict]]] = [{} for _ in plates]
     for (i, well), answer in zip(wells, answers, strict=True):
         name = well.specimen or "qc"

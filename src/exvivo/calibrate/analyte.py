@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from exvivo.calibrate.accept import JudgedPlate, judge_plates
+from exvivo.calibrate.between import PlateError, measure_plate_error
 from exvivo.calibrate.charts import chart_plates
 from exvivo.calibrate.detection import describe_limits
 from exvivo.calibrate.quantify import describe_wells, quantify_specimens
@@ -46,12 +47,13 @@ def calibrate_analyte(task: AnalyteTask) -> Parcel:
     """Frames wells, curves, verdicts, limits, controls, concentrations and shared_error of one analyte."""
     fitted = fit_plates([Well(**row) for row in task.wells.iter_rows(named=True)], task.rules)
     judged = judge_plates(fitted, task.rules, task.n_replicates, task.anchors)
-    curves = [_curve_row(task, plate, plate.judged.fitted.curve) for plate in judged if _has_curve(plate)]
+    common = measure_plate_error([plate.judged for plate in judged])
+    curves = [_curve_row(task, plate, plate.judged.fitted.curve, common) for plate in judged if _has_curve(plate)]
     charts = chart_plates([plate.judged for plate in judged], task.analyte, curves, task.rules)
-    concentrations, shared = quantify_specimens([plate.judged for plate in judged])
+    concentrations, shared = quantify_specimens([plate.judged for plate in judged], common.sd, common.half)
     return Parcel(
         {
-            "wells": WELLS.from_rows(describe_wells(fitted)).frame,
+            "wells": WELLS.from_rows(describe_wells(fitted, common.half)).frame,
             "curves": CURVES.from_rows(curves).frame,
             "verdicts": VERDICTS.from_rows(
                 [row for plate in judged for row in plate.rows(task.analyte, charts.of(plate.judged.fitted.plate))]
@@ -76,7 +78,7 @@ def _print_parameters(curve: Curve) -> dict[str, float | None]:
     return {"a": a, "b": b, "c": math.exp(log_c), "d": d, "g": math.exp(bent[0]) if bent else 1.0}
 
 
-def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Row:
+def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None, common: PlateError) -> Row:
     if curve is None:
         raise ValueError("a plate without curve has no row of curve parameters")
     notes = [
@@ -102,6 +104,7 @@ def _curve_row(task: AnalyteTask, plate: JudgedPlate, curve: Curve | None) -> Ro
         "variance_error": json.dumps(list(map(float, curve.variance.log_covariance))),
         "standards": int(plate.judged.fitted.standards.signal.size),
         "df": curve.df,
+        "plate_sd": common.sd if common.plates else None,
         "covariance": json.dumps([[float(cell) for cell in row] for row in curve.covariance]),
         "note": ",".join(notes) or None,
     }

@@ -97,7 +97,7 @@ def _chart_controls(plates: Sequence[FittedPlate]) -> Iterator[_Chart]:
         for i, well in wells:
             if well.specimen == name:
                 groups[i].append(well)
-        answers = estimate_groups(plates, groups)
+        answers = estimate_groups(plates, groups, intervals=False)
         value = np.array([answer.log_conc if answer is not None and answer.finite else np.nan for answer in answers])
         lots = tuple(_find_lot(own, plate) for own, plate in zip(groups, plates, strict=True))
         yield _Chart(ChartKind.QC, name, value, tuple(map(bool, groups)), lots)

@@ -10,7 +10,7 @@ on as loadings, since it cancels in the ratio of two specimens of one plate.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from exvivo.study.run import LOADINGS
 from exvivo.study.statuses import STATE_REASONS, Reason, SpecimenStatus, WellStatus
 
 Row = dict[str, object]
+LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,13 @@ class Reading:
     ci_low: float
     ci_high: float
     loading: tuple[float, ...]
+
+    def widened(self, half: float) -> "Reading":
+        """With an interval that also holds an independent error of this half width."""
+        low, high = self.log_conc - self.ci_low, self.ci_high - self.log_conc
+        if not self.finite or half <= 0:
+            return self
+        return replace(self, ci_low=self.log_conc - math.hypot(low, half), ci_high=self.log_conc + math.hypot(high, half))
 
     @property
     def finite(self) -> bool:
@@ -50,7 +58,7 @@ class Judged:
     failed: tuple[str, ...]
 
 
-def estimate_groups(plates: Sequence[FittedPlate], groups: Sequence[Sequence[Well]]) -> list[Reading | None]:
+def estimate_groups(plates: Sequence[FittedPlate], groups: Sequence[Sequence[Well]], *, intervals: bool = True) -> list[Reading | None]:
     """One estimate per group of wells (a well, or all wells of a specimen), in order; None without curve or readable well."""
     curves: list[Curve] = []
     index: dict[str, int] = {}
@@ -62,18 +70,22 @@ def estimate_groups(plates: Sequence[FittedPlate], groups: Sequence[Sequence[Wel
     usable = [i for i, group in enumerate(kept) if group and group[0].plate in index]
     if not usable:
         return [None] * len(groups)
-    found = estimate_concentrations(curves, _pad([kept[i] for i in usable], index))
+    found = estimate_concentrations(curves, _pad([kept[i] for i in usable], index), level=LEVEL if intervals else None)
     answers: list[Reading | None] = [None] * len(groups)
     for k, i in enumerate(usable):
         answers[i] = _read(found, k, curves[index[kept[i][0].plate]])
     return answers
 
 
-def describe_wells(plates: Sequence[FittedPlate]) -> list[Row]:
-    """WELLS rows of one analyte: every well with its back-calculated concentration."""
+def describe_wells(plates: Sequence[FittedPlate], plate_error: float = 0.0) -> list[Row]:
+    """WELLS rows of one analyte: every well with its back-calculated concentration.
+
+    ``plate_error`` is the half width of what plates move as wholes; standards define their plate and do without.
+    """
     wells = [(plate, well) for plate in plates for well in plate.wells]
     answers = estimate_groups(plates, [[well] for _, well in wells])
-    return [_describe_well(plate, well, answer) for (plate, well), answer in zip(wells, answers, strict=True)]
+    wide = [a if a is None or well.is_standard else a.widened(plate_error) for (_, well), a in zip(wells, answers, strict=True)]
+    return [_describe_well(plate, well, answer) for (plate, well), answer in zip(wells, wide, strict=True)]
 
 
 def describe_uncalibrated(wells: Sequence[Well]) -> list[Row]:
@@ -81,12 +93,16 @@ def describe_uncalibrated(wells: Sequence[Well]) -> list[Row]:
     return [_own_columns(well) for well in wells]
 
 
-def quantify_specimens(plates: Sequence[Judged]) -> tuple[list[Row], list[Row]]:
-    """CONCENTRATIONS and SHARED_ERROR rows of one analyte, one per plate and specimen, sorted by plate and specimen."""
+def quantify_specimens(plates: Sequence[Judged], plate_sd: float = 0.0, plate_error: float = 0.0) -> tuple[list[Row], list[Row]]:
+    """CONCENTRATIONS and SHARED_ERROR rows of one analyte, one per plate and specimen, sorted by plate and specimen.
+
+    ``plate_sd`` is the SD of what plates move as wholes, ``plate_error`` the half width of its interval.
+    """
     groups = [(plate, name, wells) for plate in plates for name, wells in sorted(_specimens(plate.fitted).items())]
     answers = estimate_groups([plate.fitted for plate in plates], [wells for _, _, wells in groups])
     rows, shared = [], []
-    for (plate, name, wells), answer in zip(groups, answers, strict=True):
+    for (plate, name, wells), bare in zip(groups, answers, strict=True):
+        answer = None if bare is None else bare.widened(plate_error)
         row = {
             "plate": plate.fitted.plate,
             "specimen": name,
@@ -98,7 +114,8 @@ def quantify_specimens(plates: Sequence[Judged]) -> tuple[list[Row], list[Row]]:
         rows.append(row)
         if answer is not None and row["status"] not in {SpecimenStatus.REFUSED, SpecimenStatus.MISSING}:
             key = {name: row[name] for name in ("plate", "analyte", "specimen")}
-            shared.append({**key, **dict(zip(LOADINGS, (*answer.loading, *[0.0] * (len(LOADINGS) - len(answer.loading))), strict=True))})
+            curve = (*answer.loading, *[0.0] * (len(LOADINGS) - 1 - len(answer.loading)))
+            shared.append({**key, **dict(zip(LOADINGS, (*curve, plate_sd if answer.finite else 0.0), strict=True))})
     return rows, shared
 
 

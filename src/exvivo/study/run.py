@@ -18,7 +18,7 @@ from exvivo.study.tables import CONTROLS, LIMITS, Table
 
 Array = npt.NDArray[np.float64]
 
-LOADINGS = ("l1", "l2", "l3", "l4", "l5")
+LOADINGS = ("l1", "l2", "l3", "l4", "l5", "l6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class Inputs:
 class SharedError:
     """Errors that all concentrations of one curve share, as loadings: covariance = L Lᵀ, ln units.
 
-    Curve, standard-lot and dilution error only; reading error stays in ``se_log``.
+    Columns 1 to 5 are the curve's parameters, column 6 is the error of the plate's standard series. Reading error stays in ``se_log``.
     """
 
     table: Table
 
     def loadings(self, plate: str, analyte: str) -> tuple[tuple[str, ...], Array]:
-        """Specimens on a curve and their loading matrix L, shape (n, 5)."""
+        """Specimens on a curve and their loading matrix L, shape (n, 6)."""
         frame = self.table.frame
         rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
         return tuple(rows["specimen"].to_list()), rows.select(LOADINGS).to_numpy()

@@ -191,6 +191,7 @@ CURVES = TableKind(
         _text("variance_error", "JSON: variance of ln sigma0, covariance, variance of ln kappa"),
         _count("standards", "standard wells in the fit"),
         _count("df", "residual degrees of freedom"),
+        _real("plate_sd", "SD between plates that QCs show beyond readings and curves, ln units; empty: fewer than five plates"),
         _text("covariance", "JSON: covariance of a, b, ln c, d and, for 5PL, ln g"),
         _text("note", "what limits its use, as a code"),
     ),
@@ -282,7 +283,7 @@ SHARED_ERROR = TableKind(
         PLATE,
         _key("analyte", "analyte"),
         _key("specimen", "specimen"),
-        *(_real(f"l{k}", f"column {k} of L") for k in range(1, 6)),
+        *(_real(f"l{k}", f"column {k} of L") for k in range(1, 7)),
     ),
     ("plate", "analyte", "specimen"),
 )
