@@ -1,4 +1,4 @@
-"""The workbook of Excel 97 to 2003 that some readers still write: ``plate.xls`` was made with xlwt 1.3, OD = 0.05 + 0.3 row + 0.01 column."""
+"""Workbooks of Excel 97 to 2003, which some readers still write. ``plate.xls`` was made with xlwt 1.3: 0.05 + 0.3 row + 0.01 column."""
 
 from pathlib import Path
 
