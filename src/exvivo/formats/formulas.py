@@ -19,7 +19,7 @@ Lost = Mapping[str, Mapping[tuple[int, int], str]]
 
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT_RELATION = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
-_ERROR = re.compile(rb"""<(?:\w+:)?c\b[^>]*?\bt=["']e["']""")
+_ERROR = re.compile(rb"""t=["']e["']""")
 _UNCOMPUTED = re.compile(rb"""</(?:\w+:)?f>\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>""")
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9]\d*)")
 _EXPECTED = "a workbook that Excel can open"
@@ -36,7 +36,7 @@ def lost_cells(data: bytes) -> Lost:
         found = {}
         for name, part in _sheet_parts(archive):
             raw = archive.read(part)
-            if _ERROR.search(raw) or _UNCOMPUTED.search(raw):
+            if _ERROR.search(raw) or (b"f>" in raw and _UNCOMPUTED.search(raw)):
                 found[name] = dict(_lost(parse_markup(raw, part, _EXPECTED)))
         return found
 

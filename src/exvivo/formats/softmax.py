@@ -321,10 +321,10 @@ def _labels(count: int, header: _Header, *, reduced: bool) -> tuple[list[tuple[i
 
 def _decimals(texts: Sequence[str], where: str) -> tuple[str, list[str]]:
     """Decimal mark of a plate; ``.,`` when both occur but every single number can be told, which is noted."""
-    proofs = {decimal_evidence(text) for text in texts}
-    if {".", ","} <= proofs and "?" not in proofs:
+    proofs = {decimal_evidence(text): text for text in reversed(texts)}
+    if {".", ","} <= proofs.keys() and "?" not in proofs:
         return ".,", ["decimal points and decimal commas are mixed; each number was told by itself"]
-    return decide_decimal(texts, where), []
+    return decide_decimal(proofs.values(), where), []
 
 
 def _reading(cell: _Cell, status: ReadingStatus, decimals: str) -> WellReading:
