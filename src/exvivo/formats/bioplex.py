@@ -6,7 +6,9 @@ one sheet per analyte, one long table with an ``Analyte`` column, and one sheet 
 ``FI`` is the raw reading and ``FI - Bkgd`` a reduced one. ``Type`` says the role: S standard, B blank,
 C control, X unknown. Manager prints means over wells above the single wells; rows of several wells are
 left out. ``Obs Conc`` holds its own concentrations, dilution applied: a number, ``*3.42`` extrapolated,
-``OOR <``, ``OOR >`` or ``***``; ``Std. Curve`` and ``Regression Type`` its curve.
+``OOR <``, ``OOR >`` or ``***``; ``Std. Curve`` and ``Regression Type`` its curve. That the dilution is
+applied follows from LabKey's import of these files (Documentation, "luminexImportFlags"), which replaces
+``OOR`` by the well's dilution times the observed concentration of the outermost valid standard.
 """
 
 import re

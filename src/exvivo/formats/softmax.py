@@ -7,9 +7,10 @@ one row of 96 numbers for each wavelength. Both may end with the reduced values 
 minus the other), which are kept apart from the raw ones. Wavelengths are taken from the label,
 never from the order in which they are usual; of fluorescence it is the emission. A plate of which
 some rows were read is printed in full, with empty lines for the rows that were not. Group tables
-describe the layout and hold the concentrations that the software interpolated; they belong to the
-plate printed before them unless they name one. A sample number that several groups use is told
-apart by the name of its group.
+describe the layout and hold the concentrations that the software interpolated; the formulas at
+their foot tell what a person entered (a nominal value or a dilution, under any name) and which
+column was read off the curve well by well. They belong to the plate printed before them unless they
+name one. A sample number that several groups use is told apart by the name of its group.
 """
 
 import re

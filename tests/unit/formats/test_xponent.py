@@ -135,6 +135,12 @@ def test_a_file_saved_again_by_excel_reads_the_same() -> None:
     assert found[0].readings[0].origin == "x!A10"
 
 
+def test_places_without_quotation_marks_are_places() -> None:
+    bare = WHOLE.replace('"', "")
+    assert "\n1(1,A1),Background0,24," in bare
+    assert [plate.readings for plate in read(bare).plates] == [plate.readings for plate in read(WHOLE).plates]
+
+
 def test_a_decimal_comma_stays_one() -> None:
     text = (
         WHOLE.replace('","', '";"')
