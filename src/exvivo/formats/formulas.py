@@ -36,7 +36,7 @@ def lost_cells(data: bytes) -> Lost:
         found = {}
         for name, part in _sheet_parts(archive):
             raw = archive.read(part)
-            if _ERROR.search(raw) or (b"f>" in raw and _UNCOMPUTED.search(raw)):
+            if _ERROR.search(raw) or _UNCOMPUTED.search(raw):
                 found[name] = dict(_lost(parse_markup(raw, part, _EXPECTED)))
         return found
 
