@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.beads import fluorescence, mass_unit, split_beads, vendor_well
+from exvivo.formats.beads import doubt_dilutions, fluorescence, mass_unit, split_beads, vendor_well
 from exvivo.formats.delimited import decide_decimal, decode_text, is_number_like, parse_number, signal_status
 from exvivo.formats.grid import Area, read_areas, show_areas
 from exvivo.formats.workbook import Cell, Sheet, Workbook, cell_text, compose_workbook, is_workbook
@@ -149,7 +149,8 @@ def _parse_areas(areas: Sequence[Area], notes: Sequence[str], where: str) -> Exp
         _plate(" ".join(part for part in (plate, analyte) if part), list(own.values()), (analyte, curves.get(analyte)), decimal)
         for analyte, own in wells.items()
     ]
-    return ExportRecord(FORMAT, tuple(replace(one, position=at) for at, one in enumerate(plates, 1)), (*notes, *left))
+    placed = tuple(replace(one, position=at) for at, one in enumerate(plates, 1))
+    return ExportRecord(FORMAT, placed, (*notes, *left, *doubt_dilutions(placed)))
 
 
 def _tables(area: Area) -> Iterator[_Table]:

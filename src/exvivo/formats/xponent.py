@@ -14,6 +14,7 @@ the rest net MFI; without them net MFI is the median (Luminex IS 2.3 manual, 89-
 "Background samples"; luminexcorp.com, "It's All About The Stats!"). ``Result`` may be ``<10 pg/mL``,
 ``>10000 pg/mL`` or ``Invalid`` (IS 2.3 IVD manual, table D-2). That it carries the dilution factor is taken
 from the purpose of that factor, which is typed with each patient's sample; these manuals do not say it.
+Where the diluted wells of a file say otherwise, a note tells it.
 """
 
 import re
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.beads import fluorescence, mass_unit, role_of_sample, split_beads, vendor_well
+from exvivo.formats.beads import doubt_dilutions, fluorescence, mass_unit, role_of_sample, split_beads, vendor_well
 from exvivo.formats.delimited import compose_rows, decide_decimal, decode_text, is_number_like, parse_number, signal_status
 from exvivo.formats.grid import Area, read_areas
 from exvivo.formats.workbook import is_workbook
@@ -127,7 +128,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
         raise InputError(faults)
     export = _Export(area, sections, _facts(area), decimal)
     plates = tuple(replace(plate, position=at) for at, plate in enumerate(_plates(export), 1))
-    return ExportRecord(FORMAT, plates, (*notes, *_notes(export)))
+    return ExportRecord(FORMAT, plates, (*notes, *_notes(export), *doubt_dilutions(plates)))
 
 
 def _section_starts(area: Area) -> Iterator[int]:
