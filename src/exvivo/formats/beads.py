@@ -93,10 +93,11 @@ def doubt_dilutions(plates: Sequence[PlateRecord]) -> Iterator[str]:
     wells between them must lie nearer to it by the whole dilution.
     """
     for plate in plates:
-        medians = {one.well: math.log(one.signal) for one in plate.readings if one.kind is SignalKind.RAW and (one.signal or 0.0) > 0}
-        folds = {one.well: math.log(one.dilution or 1.0) for one in plate.layout}
-        printed = {one.well: math.log(one.concentration) for one in plate.vendor_wells if one.status == "quantified" and one.concentration}
-        wells = sorted((medians[well], value, folds.get(well, 0.0)) for well, value in printed.items() if well in medians)
+        signals = {one.well: one.signal for one in plate.readings if one.kind is SignalKind.RAW}
+        printed = {one.well: one.concentration for one in plate.vendor_wells if one.status == "quantified"}
+        folds = {one.well: one.dilution for one in plate.layout}
+        both = [(signal, printed.get(well), folds.get(well) or 1.0) for well, signal in signals.items()]
+        wells = sorted((math.log(x), math.log(y), math.log(fold)) for x, y, fold in both if x and y and x > 0 and y > 0)
         at, known = [one[0] for one in wells if one[2] == 0], [one[1] for one in wells if one[2] == 0]
         diluted = [one for one in wells if one[2] != 0 and at and at[0] < one[0] < at[-1]]
         off = [(value - float(np.interp(median, at, known)), fold) for median, value, fold in diluted]

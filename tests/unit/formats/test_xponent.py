@@ -159,6 +159,12 @@ def test_results_that_do_not_carry_the_dilution_are_told(*, carried: bool, told:
     assert all("3 of 3 diluted wells" in note for note in notes)
 
 
+def test_results_and_medians_below_zero_raise_no_doubt_and_no_error() -> None:
+    below = WHOLE.replace('"10921.5"', '"-3"').replace('"98"', '"-0.5"')
+    assert below.count('"-3"') == below.count('"-0.5"') == 1
+    assert not [note for note in read(below).notes if "diluted wells" in note]
+
+
 def test_a_decimal_comma_stays_one() -> None:
     text = (
         WHOLE.replace('","', '";"')
