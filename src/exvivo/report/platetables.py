@@ -103,9 +103,18 @@ def _print_rule(rule: str, checks: Sequence[Row], words: Wording) -> GridRow:
     held = sum(bool(row["passed"]) for row in checks)
     found = print_number(checks[0]["observed"]) if len(checks) == 1 else _spread(checks)
     told = words.say("words", "yes" if held == len(checks) else "no") if len(checks) == 1 else f"{held} / {len(checks)}"
-    loosest = min(checks, key=lambda row: row["low"] if row["low"] is not None else 0.0)
     tone = "" if held == len(checks) else ("warn" if checks[0]["accepted"] else "bad")
-    return GridRow((words.name("rule", rule), found, print_range(loosest["low"], loosest["high"], words), told), tone)
+    return GridRow((words.name("rule", rule), found, _allowed(checks, words), told), tone)
+
+
+def _allowed(checks: Sequence[Row], words: Wording) -> str:
+    """The loosest of what is allowed; both ends where one check has the upper and another the lower one."""
+    one_sided = {(row["low"] is None, row["high"] is None) for row in checks}
+    if one_sided == {(True, False), (False, True)}:
+        ends = sorted(((row["low"], row["high"]) for row in checks), key=lambda end: end[1] is None)
+        return ", ".join(dict.fromkeys(print_range(low, high, words) for low, high in ends))
+    loosest = min(checks, key=lambda row: row["low"] if row["low"] is not None else 0.0)
+    return print_range(loosest["low"], loosest["high"], words)
 
 
 def _spread(checks: Sequence[Row]) -> str:

@@ -235,6 +235,12 @@ def level_labels(protocol: Protocol, contrast: Contrast) -> tuple[str, str]:
     return labels.get(contrast.level, contrast.level), labels.get(contrast.versus, contrast.versus)
 
 
+def label_analyte(run: Run, analyte: str) -> str:
+    """Label of an analyte; its code where the protocol has none."""
+    readout = run.protocol.assays.readouts.get(analyte)
+    return analyte if readout is None else readout.label
+
+
 def percent(share: float) -> str:
     """A share as a percentage without needless digits."""
     return f"{100 * share:g}"
