@@ -97,7 +97,7 @@ class PlateView:
 
 @dataclass(frozen=True, slots=True)
 class PlateSummary:
-    """One plate and analyte in a line: verdict, limits on the plate, how many specimens have which status."""
+    """One plate and analyte in a line: verdict, limits on the plate, how many specimens have which status, its page if drawn."""
 
     plate: str
     analyte: str
@@ -106,7 +106,7 @@ class PlateSummary:
     uloq: float | None
     unit: str | None
     counts: Mapping[str, int]
-    page: str
+    page: str | None
 
 
 def list_plates(bench: Bench) -> tuple[PlateView, ...]:
@@ -125,10 +125,12 @@ def list_plates(bench: Bench) -> tuple[PlateView, ...]:
     return tuple(_view(bench, pair, name, by_plate[pair[0]], controls[pair[1]]) for pair, name in zip(pairs, names, strict=True))
 
 
-def summarise_plates(bench: Bench) -> tuple[PlateSummary, ...]:
+def summarise_plates(bench: Bench, *, pages: bool = True) -> tuple[PlateSummary, ...]:
     """One line for each plate and analyte."""
     return tuple(
-        PlateSummary(view.plate, view.analyte, view.accepted, *view.limits, view.unit, count_statuses(view), page_of(view))
+        PlateSummary(
+            view.plate, view.analyte, view.accepted, *view.limits, view.unit, count_statuses(view), page_of(view) if pages else None
+        )
         for view in list_plates(bench)
     )
 
