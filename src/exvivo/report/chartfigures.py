@@ -50,7 +50,7 @@ WARNING, LIMIT = 2.0, 3.0
 GRAVEST = ("1-3s", "R-4s", "2-2s", "4-1s", "10-x")
 """Westgard's rules beyond the warning, the gravest first."""
 
-ROOM = 3
+ROOM = 6
 """Plates from one written rule to the next."""
 
 HEIGHT, LEAST_WIDTH, MOST_WIDTH, WIDTH_EACH = 130, 270, 330, 12
@@ -138,7 +138,7 @@ def _draw_panel(rows: Sequence[Row], controls: Controls, words: Wording, plate: 
     known = [point for point in points if not point["empty"]]
     width = min(MOST_WIDTH, max(LEAST_WIDTH, WIDTH_EACH * (places[-1] - places[0] + 1)))
     x, y = quantity("x", linear_scale(ends), _order_axis(rows), words.say("charts", "plates") if len(rows) > MOST_NAMED else None), _y(axis)
-    text = {"type": "text", "fontSize": 9, "color": VERMILION}
+    text = {"type": "text", "fontSize": 9, "color": VERMILION, "align": "right", "dx": 7}
     at = {"x": x, "y": y("y")}
     views = [
         draw([{"x": row["order"]} for row in rows if row["plate"] == plate],
@@ -210,16 +210,18 @@ def _line(at: float, ink: str, dash: int) -> Spec:
 def _points(rows: Sequence[Row], axis: _Axis, controls: Controls, plate: str | None) -> Iterator[Spec]:
     """One point per plate: a triangle where a rule is broken, hollow on a refused plate, a cross at the edge without a value.
 
-    The gravest rule is written where there is room; on the chart of one plate only there.
+    The gravest rule is written at the first plate of a series, where there is room; on the chart of one plate only there.
     """
-    room = -ROOM
+    room, before = -ROOM, False
     for row, number in zip(rows, axis.numbers, strict=True):
         held = str(row["rules"] or "").split(",")
         broken = [rule for rule in GRAVEST if rule in held]
         refused = row["plate"] in controls.refused
         ink = VERMILION if broken else (INK if plate in {None, row["plate"]} else PALE)
         sign = ("triangle-up" if (number or 0.0) > 0 else "triangle-down") if broken else "circle"
-        told = broken[0] if broken and (int(row["order"]) - room >= ROOM if plate is None else row["plate"] == plate) else ""
+        first = not before and int(row["order"]) - room >= ROOM
+        told = broken[0] if broken and (first if plate is None else row["plate"] == plate) else ""
+        before = bool(broken)
         room = int(row["order"]) if told else room
         yield {
             "x": int(row["order"]), "y": axis.domain[0] if number is None else number, "empty": number is None,
