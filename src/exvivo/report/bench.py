@@ -13,7 +13,7 @@ from exvivo.report.rebuilding import rebuild_curve
 from exvivo.study.design import in_order
 from exvivo.study.model import AssayRules, ElisaReadout
 from exvivo.study.run import Calibration
-from exvivo.study.statuses import SpecimenStatus
+from exvivo.study.statuses import AGAINST, SpecimenStatus
 from exvivo.study.tables import Table
 
 Row = Mapping[str, Any]
@@ -80,8 +80,8 @@ class PlateView:
 
     @property
     def refusing(self) -> tuple[str, ...]:
-        """Rules that were not met, each once."""
-        return tuple(dict.fromkeys(str(row["rule"]) for row in self.verdicts if not row["passed"] and row["rule"] != "accepted"))
+        """Rules that were not met, each once; those whose question stays open are not among them."""
+        return tuple(dict.fromkeys(str(row["rule"]) for row in self.verdicts if row["outcome"] in AGAINST and row["rule"] != "accepted"))
 
     @property
     def limits(self) -> tuple[float | None, float | None]:

@@ -54,7 +54,7 @@ ROOM = 6
 """Plates from one written rule to the next."""
 
 HEIGHT, LEAST_WIDTH, MOST_WIDTH, WIDTH_EACH = 130, 270, 330, 12
-NAME_LENGTH, TITLE_LENGTH = 12, 34
+NAME_LENGTH, TITLE_LENGTH = 16, 34
 POINT = {"type": "point", "filled": True, "opacity": 1, "strokeWidth": 1.1}
 
 

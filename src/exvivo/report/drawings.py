@@ -19,6 +19,7 @@ from exvivo.report.wording import Wording
 from exvivo.study.design import in_order
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
+from exvivo.study.statuses import AGAINST
 
 LABEL = "drawing"
 PLACES = ("pairs", "overview", "modifiers", "curves", "controls", "sheets", "verdicts")
@@ -154,7 +155,7 @@ def _tiles(rows: Sequence[Mapping[str, object]], words: Wording) -> list[Tile]:
     accepted: dict[tuple[str, str], bool] = {}
     for row in rows:
         plate, analyte, rule = str(row["plate"]), str(row["analyte"]), str(row["rule"])
-        held.setdefault((plate, analyte, rule), []).append(bool(row["passed"]))
+        held.setdefault((plate, analyte, rule), []).append(row["outcome"] not in AGAINST)
         accepted[plate, analyte] = bool(row["accepted"])
     order = {rule: i for i, rule in enumerate(words.sections["rule"])}
     ordered = sorted(held, key=lambda key: (accepted[key[0], key[1]], key[1], in_order(key[0]), order.get(key[2], len(order)), key[2]))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from exvivo.report.bench import PlateView
 from exvivo.report.numbers import print_interval, print_number
-from exvivo.report.sections import Grid, GridRow, heads, real
+from exvivo.report.sections import Grid, GridRow, heads, print_observed, real
 from exvivo.report.wording import Wording
 from exvivo.study.design import in_order
 from exvivo.study.run import Calibration
-from exvivo.study.statuses import ChartKind, LimitDefinition, LimitKind, Rule, RuleOutcome
+from exvivo.study.statuses import AGAINST, ChartKind, LimitDefinition, LimitKind, Rule, RuleOutcome
 
 Row = Mapping[str, object]
 
@@ -81,7 +81,7 @@ def list_agreement(calibration: Calibration, label: Callable[[str], str], words:
     rows = []
     for rule in (rule for rule in OVER_PLATES if rule in by_rule):
         checks = by_rule[rule]
-        wrong = [row for row in checks if row["outcome"] in {RuleOutcome.FAILED, RuleOutcome.DIFFERS}]
+        wrong = [row for row in checks if row["outcome"] in AGAINST]
         unclear = sum(row["outcome"] == RuleOutcome.NOT_SHOWN for row in checks)
         cells = (
             words.name("rule", rule), str(len(checks)), str(sum(bool(row["passed"]) for row in checks)),
@@ -183,6 +183,5 @@ def _tell_farthest(wrong: Sequence[Row], label: Callable[[str], str]) -> str:
     if not wrong:
         return ""
     row = max(wrong, key=distance)
-    interval = print_interval(real(row["ci_low"]), real(row["ci_high"]))
-    found = print_number(real(row["observed"])) + (f" ({interval})" if interval else "")
+    found = print_observed(row)
     return f"{row['plate']}, {label(str(row['analyte']))}, {row['subject']}: {found}" if row["subject"] else f"{row['plate']}: {found}"

@@ -12,6 +12,7 @@ import pytest
 
 from exvivo.report.chartfigures import FARTHEST, Controls, collect_controls, draw_controls, has_targets
 from exvivo.report.performance import list_agreement, list_analytes, list_moved, list_plate_limits
+from exvivo.report.sections import list_verdicts
 from exvivo.report.theme import Spec, compose_spec
 from exvivo.report.wording import load_wording
 from exvivo.study.run import Calibration, Run
@@ -158,6 +159,13 @@ def test_dilutions_that_differ_are_told_with_the_farthest_and_open_ones_apart(ca
     assert first.cells[1:5] == ("4", "1", "1", "2")
     assert "M2: 0.500 (0.400 to 0.600)" in first.cells[5]
     assert first.tone == "warn"
+
+
+def test_an_open_question_is_neither_a_failure_nor_counted_as_one(run: Run, calibration: Calibration) -> None:
+    failed, others = list_verdicts(dataclasses.replace(run, calibration=calibration), WORDS)
+    ratios = [row.cells[3:5] for row in failed.rows if row.cells[2] == WORDS.say("rule", "dilution-linearity")]
+    assert ratios == [("M1", "1.60 (1.50 to 1.70)"), ("M2", "0.500 (0.400 to 0.600)")]
+    assert not [row for row in others.rows if row.cells[2] == WORDS.say("rule", "dilution-linearity")], "of single specimens"
 
 
 def test_only_points_beyond_the_warning_are_listed(calibration: Calibration) -> None:
