@@ -247,3 +247,32 @@ def test_the_reach_spans_the_curve_and_no_more(log_g: float, side: float) -> Non
     assert np.all(slope([low, high], parameters) > 0)
     middle = value(np.linspace(low, high, 4001), parameters)
     assert np.any((middle > 0.5) & (middle < 2.5))
+
+
+@pytest.mark.parametrize("weighting", [Weighting.NONE, Weighting.RECIPROCAL_SQUARED])
+def test_standards_far_below_the_upper_asymptote_end_at_the_bottom_of_the_bent_valley(weighting: Weighting) -> None:
+    truth = np.array([0.07, 1.15, np.log(1e4), 25.0])
+    plates = [make_plate(seed, truth) for seed in range(40)]
+    curves = fit_curves(plates, weighting)
+    assert all(curve.converged for curve in curves)
+    for plate, curve in zip(plates, curves, strict=True):
+        again = fit_curves([plate], weighting, start=curve.parameters * [1.0, 1.0, 1.0, 1.01])[0]
+        assert again.rss == pytest.approx(curve.rss, rel=1e-9)
+
+
+def test_a_steep_curve_is_found_beside_a_flat_one() -> None:
+    levels = np.concatenate([np.log(1000 * 0.5 ** np.arange(11)), [-np.inf]])
+    signal = np.where(levels > np.log(200), 0.12, 0.06) + 0.004 * np.cos(np.arange(12))
+    curve = fit_curves([Standards(levels, signal)], Weighting.NONE)[0]
+    step = [signal[(levels > np.log(200)) == above] for above in (False, True)]
+    assert curve.rss <= sum(float(np.sum((part - part.mean()) ** 2)) for part in step) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("shift", [0.0, -0.1, -5.0])
+def test_a_line_on_two_log_axes_never_overflows(scale: float, shift: float) -> None:
+    plates = [Standards(plate.log_conc, scale * (plate.signal + shift)) for plate in map(make_plate, range(10))]
+    for weighting, variance in ((Weighting.NONE, None), (Weighting.FITTED, VarianceFunction(0.01 * scale, 0.05, 20.0))):
+        with np.errstate(all="raise", under="ignore"):
+            curves = fit_curves(plates, weighting, variance, shape=Shape(Family.POWER_LAW))
+        assert all(np.all(np.isfinite(curve.loading)) and np.isfinite(np.exp(curve.parameters[2])) for curve in curves)
