@@ -18,7 +18,7 @@ from exvivo.calibrate.standards import FittedPlate, Well
 from exvivo.numerics.curves import Curve
 from exvivo.numerics.detection import is_rising
 from exvivo.numerics.inverse import Estimates, Limits, Readings, estimate_concentrations
-from exvivo.numerics.logistic import value
+from exvivo.numerics.logistic import jacobian, slope, value
 from exvivo.study.design import WellRole
 from exvivo.study.run import LOADINGS
 from exvivo.study.statuses import STATE_REASONS, Reason, SpecimenStatus, WellStatus
@@ -114,10 +114,28 @@ def quantify_specimens(plates: Sequence[Judged], plate_sd: float = 0.0, plate_er
         }
         rows.append(row)
         if answer is not None and row["status"] not in {SpecimenStatus.REFUSED, SpecimenStatus.MISSING}:
-            key = {name: row[name] for name in ("plate", "analyte", "specimen")}
-            curve = (*answer.loading, *[0.0] * (len(LOADINGS) - 1 - len(answer.loading)))
-            shared.append({**key, **dict(zip(LOADINGS, (*curve, plate_sd if answer.finite else 0.0), strict=True))})
+            shared += _share(plate, row, answer, plate_sd)
     return rows, shared
+
+
+def _share(plate: Judged, row: Row, answer: Reading, plate_sd: float) -> list[Row]:
+    """SHARED_ERROR row of one specimen; where it is censored, that of its bound; none where there is no bound."""
+    told, loading = row["log_concentration"], answer.loading
+    if row["status"] != SpecimenStatus.QUANTIFIED:
+        low, high = row.get("upper_bound"), row.get("lower_bound")
+        told, limit = (low, plate.limits.lloq) if low is not None else (high, plate.limits.uloq)
+        if told is None or limit is None or plate.fitted.curve is None:
+            return []
+        loading = _load(plate.fitted.curve, math.log(limit))
+    padded = (*loading, *[0.0] * (len(LOADINGS) - 1 - len(loading)), plate_sd)
+    key = {name: row[name] for name in ("plate", "analyte", "specimen")}
+    return [{**key, "log_value": told, **dict(zip(LOADINGS, padded, strict=True))}]
+
+
+def _load(curve: Curve, log_conc: float) -> tuple[float, ...]:
+    """Loadings of what a reading on the curve at a log concentration would be inverted to."""
+    gradient = -jacobian(log_conc, curve.parameters) / float(slope(log_conc, curve.parameters))
+    return tuple(float(part) for part in gradient @ curve.loading)
 
 
 def _specimens(plate: FittedPlate) -> dict[str, list[Well]]:

@@ -23,18 +23,35 @@ Reweigh = Callable[[Array], Array]
 def minimise_from_all(fit: Plates, weight: Array, starts: Array) -> tuple[Array, Array]:
     """Best end point over the starts (n_plates, n_starts, n_parameters) and its cost: (n_plates, n_parameters), (n_plates,).
 
-    The best start of each plate is followed; another one too unless it costs several times as much.
+    The best start of each plate is followed. Where it ends in the middle of the standards on a clear signal there is no other
+    end worth looking for; elsewhere the other starts are followed too, unless they cost several times as much.
     """
     n_plates, n_starts, width = starts.shape
-    every, weights = fit.repeat(n_starts), np.repeat(weight, n_starts, axis=0)
-    flat = every.clip(starts.reshape(-1, width))
-    first = _cost(every, weights, flat).reshape(n_plates, n_starts)
-    promising = np.flatnonzero(first <= _HOPELESS * np.min(first, axis=1, keepdims=True) + TINY)
-    ends, cost = flat, np.full(n_plates * n_starts, np.inf)
-    ends[promising], cost[promising] = minimise(every.take(promising), weights[promising], flat[promising])
-    choice = np.argmin(cost.reshape(n_plates, n_starts), axis=1)
+    flat = fit.repeat(n_starts).clip(starts.reshape(-1, width)).reshape(starts.shape)
+    first = np.stack([_cost(fit, weight, flat[:, k]) for k in range(n_starts)], axis=1)
+    leader = np.argmin(first, axis=1)
     rows = np.arange(n_plates)
-    return np.asarray(ends.reshape(n_plates, n_starts, width)[rows, choice]), np.asarray(cost.reshape(n_plates, n_starts)[rows, choice])
+    best, lowest = minimise(fit, weight, flat[rows, leader])
+    unclear = ~_is_clear(fit, weight, best, lowest)[:, None] & (first <= _HOPELESS * first[rows, leader][:, None] + TINY)
+    unclear[rows, leader] = False
+    for k in np.flatnonzero(unclear.any(axis=0)):
+        some = np.flatnonzero(unclear[:, k])
+        ends, cost = minimise(fit.take(some), weight[some], flat[some, k])
+        better = cost < lowest[some]
+        best[some[better]], lowest[some[better]] = ends[better], cost[better]
+    return best, lowest
+
+
+def _is_clear(fit: Plates, weight: Array, theta: Array, cost: Array) -> npt.NDArray[np.bool_]:
+    """Whether the midpoint lies well inside the standards and the curve explains nearly all that a constant does not, (n,)."""
+    spread = (fit.high[:, 2] - fit.low[:, 2]) / 5  # the box is the range of the standards and twice that on both sides
+    depth = (theta[:, 2] - fit.low[:, 2]) / spread - 2
+    mean = np.sum(weight * fit.y, axis=1) / np.sum(weight, axis=1)
+    constant = np.einsum("pn,pn->p", weight, (fit.y - mean[:, None]) ** 2)
+    return np.asarray((depth > _INSIDE) & (depth < 1 - _INSIDE) & (cost < _EXPLAINED * constant))
+
+
+_INSIDE, _EXPLAINED = 0.1, 0.05
 
 
 def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None = None) -> tuple[Array, Array]:

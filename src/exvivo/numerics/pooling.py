@@ -11,8 +11,9 @@ keeps its own.
 *Asymmetry.* log g of a plate is normal around that of the analyte, SD 0.25; that of the analyte is normal around 0, SD 1. So for
 each plate its neighbours say what log g to expect, and how surely.
 
-*Four or five parameters.* Under ``auto`` the five-parameter curve is taken when its AICc over all plates of the analyte is the smaller,
-with the effective number of asymmetries as parameters.
+*Four or five parameters.* Under ``auto`` the five-parameter curve is taken when its AICc over all plates of the analyte is smaller by
+more than 4 (Burnham and Anderson 2002, section 2.6: the other model then has considerably less support), with the effective number of
+asymmetries as parameters.
 """
 
 import math
@@ -30,6 +31,7 @@ from exvivo.numerics.logistic import jacobian, value
 from exvivo.numerics.variance import Array, LinearisedPlates, VarianceFunction, estimate_restricted
 
 ASYMMETRY_SD, PLATE_SD = 1.0, 0.25
+SUPPORT = 4.0
 _ODD_PLATE = 1e-5  # a plate that scatters this improbably keeps its own variance
 _FEWEST_TO_COMPARE = 3
 _ROUNDS = 12
@@ -100,7 +102,7 @@ def fit_pooled(
     if min(plate.signal.size for plate in standards) <= 5 or min(np.unique(plate.log_conc).size for plate in standards) <= 5:
         return four
     five = _fit_family(standards, weighting, Family.FIVE, branches)
-    return five if _criterion(standards, five, weighting) < _criterion(standards, four, weighting) else four
+    return five if _criterion(standards, five, weighting) < _criterion(standards, four, weighting) - SUPPORT else four
 
 
 def estimate_variance(standards: Sequence[Standards], curves: Sequence[Curve], start: VarianceFunction | None = None) -> VarianceFunction:

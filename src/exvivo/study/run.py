@@ -58,16 +58,22 @@ class SharedError:
         rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
         return tuple(rows["specimen"].to_list()), rows.select(LOADINGS).to_numpy()
 
-    def draw(self, rng: np.random.Generator, m: int) -> Mapping[tuple[str, str, str], Array]:
-        """``m`` joint draws of the shared ln error of every concentration, by (plate, analyte, specimen).
+    def _values(self, plate: str, analyte: str) -> Array:
+        """Ln concentrations or bounds in the order of the loadings, (n,)."""
+        frame = self.table.frame
+        rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
+        return rows["log_value"].to_numpy()
 
-        All specimens of a curve move together: one standard normal vector per plate, analyte and draw.
+    def draw(self, rng: np.random.Generator, m: int) -> Mapping[tuple[str, str, str], Array]:
+        """``m`` joint draws of every ln concentration, or of its ln bound where it is censored, by (plate, analyte, specimen).
+
+        All specimens of a curve move together: one standard normal vector per plate, analyte and draw. Reading error is not drawn.
         """
         drawn: dict[tuple[str, str, str], Array] = {}
         curves = self.table.frame.select("plate", "analyte").unique(maintain_order=True)
         for plate, analyte in curves.iter_rows():
             specimens, loading = self.loadings(plate, analyte)
-            moves = loading @ rng.standard_normal((loading.shape[1], m))
+            moves = self._values(plate, analyte)[:, None] + loading @ rng.standard_normal((loading.shape[1], m))
             drawn.update({(plate, analyte, specimen): moves[i] for i, specimen in enumerate(specimens)})
         return drawn
 

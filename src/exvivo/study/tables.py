@@ -278,11 +278,12 @@ CONCENTRATIONS = TableKind(
 
 SHARED_ERROR = TableKind(
     "shared_error",
-    "loading of each concentration on the errors that all specimens of one curve share (ln units)",
+    "loading of each concentration, or of its bound, on the errors that all specimens of one curve share (ln units)",
     (
         PLATE,
         _key("analyte", "analyte"),
         _key("specimen", "specimen"),
+        _real("log_value", "natural log of the concentration, or of the bound where it is censored"),
         *(_real(f"l{k}", f"column {k} of L") for k in range(1, 7)),
     ),
     ("plate", "analyte", "specimen"),

@@ -132,6 +132,19 @@ def test_a_specimen_is_quantified_from_its_wells_with_interval_and_shared_error(
     assert 0 < float(np.linalg.norm(loading)) < number(row["se_log"]) * 2
 
 
+def test_a_censored_specimen_hands_on_its_bound_and_the_error_of_the_bound() -> None:
+    """Two specimens below the limit have one bound, and the loading of a specimen that reads exactly there."""
+    found = calibrate(Plate().pair("S1", ("A3", "A4"), 300.0).pair("S2", ("B3", "B4"), 0.2).pair("S3", ("C3", "C4"), 0.5))
+    shared = {row["specimen"]: row for row in found.shared_error.table.rows()}
+    low, other = shared["S2"], shared["S3"]
+    assert number(low["log_value"]) == number(specimen(found, "S2")["upper_bound"])
+    assert {**low, "specimen": ""} == {**other, "specimen": ""}
+    assert number(shared["S1"]["log_value"]) == pytest.approx(number(specimen(found, "S1")["log_concentration"]))
+    drawn = found.shared_error.draw(np.random.default_rng(1), 4000)
+    assert float(np.std(drawn["p:1", "IL6", "S2"])) > 2 * float(np.std(drawn["p:1", "IL6", "S1"]))
+    np.testing.assert_array_equal(drawn["p:1", "IL6", "S2"], drawn["p:1", "IL6", "S3"])
+
+
 def test_wells_carry_signal_background_fit_and_recovery() -> None:
     found = calibrate(Plate().pair("S1", ("A3", "A4"), 300.0))
     standard = well(found, "B1")

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from exvivo.study.protocol import AnalysisPlan
+from exvivo.study.run import LOADINGS
 from exvivo.study.tables import FINDINGS
 
 Kit = Any
@@ -168,7 +169,7 @@ def with_curve_error(kit: Kit, plates: Sequence[str], pairs: Mapping[str, tuple[
     places = dict(zip(pairs, plates, strict=True))
     for row in rows:
         row["specimens"], row["plates"] = f"{row['donor']}-{row['drug']}", places[row["donor"]]
-    loading = {"analyte": "CCL18", **dict.fromkeys(("l2", "l3", "l4", "l5"), 0.0)}
+    loading = {"analyte": "CCL18", **dict.fromkeys(LOADINGS, 0.0)}
     told = [
         loading | {"plate": row["plates"], "specimen": row["specimens"], "l1": 0.1 if row["drug"] == "vehicle" else 0.04} for row in rows
     ]

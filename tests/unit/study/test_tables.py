@@ -59,13 +59,22 @@ def test_outside_names_stay() -> None:
 def test_shared_error_draws_have_the_covariance_of_the_loadings() -> None:
     loading = np.array([[0.2, 0.0], [0.1, 0.1]])
     rows = [
-        {"plate": "p:1", "analyte": "X", "specimen": f"S{i}", **dict.fromkeys(LOADINGS, 0.0), "l1": float(row[0]), "l2": float(row[1])}
+        {
+            "plate": "p:1",
+            "analyte": "X",
+            "specimen": f"S{i}",
+            "log_value": 3.0 + i,
+            **dict.fromkeys(LOADINGS, 0.0),
+            "l1": float(row[0]),
+            "l2": float(row[1]),
+        }
         for i, row in enumerate(loading)
     ]
     shared = SharedError(SHARED_ERROR.from_rows(rows))
     drawn = shared.draw(np.random.default_rng(1), 200_000)
     moves = np.stack([drawn["p:1", "X", "S0"], drawn["p:1", "X", "S1"]])
     np.testing.assert_allclose(np.cov(moves), loading @ loading.T, atol=4e-4)
+    np.testing.assert_allclose(moves.mean(axis=1), [3.0, 4.0], atol=3e-3)
 
 
 def test_further_columns_tell_rows_apart_where_the_declaration_says_so() -> None:
