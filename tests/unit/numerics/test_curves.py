@@ -276,3 +276,13 @@ def test_a_line_on_two_log_axes_never_overflows(scale: float, shift: float) -> N
         with np.errstate(all="raise", under="ignore"):
             curves = fit_curves(plates, weighting, variance, shape=Shape(Family.POWER_LAW))
         assert all(np.all(np.isfinite(curve.loading)) and np.isfinite(np.exp(curve.parameters[2])) for curve in curves)
+
+
+def test_an_odd_plate_says_nothing_of_its_neighbours_asymmetry() -> None:
+    plates = [make_plate(seed, np.array([0.07, 1.15, np.log(350.0), 3.2, 0.3, A_SIDE])) for seed in range(3)]
+    wild = plates[0].signal * np.exp(0.5 * np.random.default_rng(0).standard_normal(plates[0].signal.size))
+    beside = fit_pooled([Standards(LEVELS, wild), *plates[1:]], model=Model.FIVE, branches=(Branch.A,))
+    alone = fit_pooled(plates[1:], model=Model.FIVE, branches=(Branch.A,))
+    assert beside.pooled == (False, True, True)
+    for one, other in zip(beside.curves[1:], alone.curves, strict=True):
+        np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-3)
