@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from exvivo.numerics.curves import Weighting, fit_curves
-from exvivo.numerics.least_squares import Branch, Family, Fixed, Shape, Standards
+from exvivo.numerics.least_squares import Branch, Family, Fixed, Plates, Shape, Standards
 from exvivo.numerics.logistic import A_SIDE, D_SIDE, POWER_LAW, inverse, jacobian, reach, slope, value
 from exvivo.numerics.pooling import Model, estimate_variance, fit_pooled
-from exvivo.numerics.variance import Array, VarianceFunction
+from exvivo.numerics.variance import Array, LinearisedPlates, VarianceFunction, restricted_deviance
 
 TRUTH = np.array([0.07, 1.15, np.log(350.0), 3.2])
 LEVELS = np.concatenate([np.log(1000 * 0.5 ** np.arange(7)).repeat(2), [-np.inf, -np.inf]])
@@ -286,3 +286,15 @@ def test_an_odd_plate_says_nothing_of_its_neighbours_asymmetry() -> None:
     assert beside.pooled == (False, True, True)
     for one, other in zip(beside.curves[1:], alone.curves, strict=True):
         np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-3)
+
+
+def test_the_restricted_deviance_is_smooth_where_curves_are_hardly_determined() -> None:
+    plates = [make_plate(seed, np.array([0.07, 1.15, np.log(200.0), 3.2, 0.4, A_SIDE]), kappa=0.5) for seed in range(40)]
+    curves = fit_curves(plates, Weighting.FITTED, VarianceFunction(0.001, 0.5, np.inf), shape=Shape(Family.FIVE, branches=(Branch.A,)))
+    fit = Plates.pad(plates, Shape(Family.FIVE, branches=(Branch.A,)))
+    parameters = np.array([curve.parameters for curve in curves])
+    mean, design = value(fit.x, parameters[:, None, :]), jacobian(fit.x, parameters[:, None, :])
+    linearised = LinearisedPlates(fit.y - mean, mean, design, fit.mask)
+    kappas = 0.5 * np.exp(1e-9 * np.arange(20))
+    deviances = [restricted_deviance(VarianceFunction(0.0005, float(kappa), np.inf), linearised) for kappa in kappas]
+    assert np.ptp(deviances) < 1e-5
