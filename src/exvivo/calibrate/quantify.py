@@ -16,6 +16,7 @@ import numpy as np
 
 from exvivo.calibrate.standards import FittedPlate, Well
 from exvivo.numerics.curves import Curve
+from exvivo.numerics.detection import is_rising
 from exvivo.numerics.inverse import Estimates, Limits, Readings, estimate_concentrations
 from exvivo.numerics.logistic import jacobian, slope, value
 from exvivo.study.design import WellRole
@@ -214,7 +215,8 @@ def _judge_specimen(plate: Judged, wells: Sequence[Well], answer: Reading | None
         "status": SpecimenStatus.QUANTIFIED,
     }
     unit = wells[0].unit
-    if all(well.status == WellStatus.OVERFLOW for well in readable):
+    rising = plate.fitted.curve is not None and is_rising(plate.fitted.curve)
+    if rising and all(well.status == WellStatus.OVERFLOW for well in readable):
         row |= {"status": SpecimenStatus.ABOVE_ULOQ, "reason": Reason.OVERFLOW, "lower_bound": _finite(upper)}
         row["detail"] = json.dumps({"uloq": _exp(upper), "unit": unit})
     elif answer.log_conc < lower:

@@ -129,7 +129,8 @@ def derive_wells(inputs: Inputs, assays: Assays, decisions: Decisions) -> tuple[
 def fit_plates(wells: Sequence[Well], rules: AssayRules) -> tuple[FittedPlate, ...]:
     """Curves of all plates of one analyte, variance pooled over them; plates in order of name.
 
-    A plate gets no curve when its units clash or it has fewer usable standard wells or levels than the curve needs.
+    A plate gets no curve when its units clash, it has fewer usable standard wells or levels than the curve needs, or all of them
+    read the same.
     """
     weighting, model = Weighting(rules.curve.weighting), Model(rules.curve.model)
     plates = []
@@ -165,8 +166,8 @@ def log_nominal(well: Well) -> float:
 
 
 def _is_fittable(plate: FittedPlate, fewest: int) -> bool:
-    levels = np.unique(plate.standards.log_conc)
-    return plate.unit is not None and plate.standards.signal.size > fewest and levels.size >= fewest
+    levels, signals = np.unique(plate.standards.log_conc), np.unique(plate.standards.signal)
+    return plate.unit is not None and plate.standards.signal.size > fewest and levels.size >= fewest and signals.size > 1
 
 
 def _by_plate(wells: Iterable[Well]) -> dict[str, list[Well]]:

@@ -81,7 +81,7 @@ class _Series:
         """Largest step against the curve's direction between neighbouring levels, in standard errors of that step."""
         groups = [self.signal[self.nominal == level] for level in self.levels]
         means = np.array([group.mean() for group in groups])
-        deviations = np.concatenate([group / mean - 1.0 for group, mean in zip(groups, means, strict=True)])
+        deviations = np.concatenate([group / mean - 1.0 for group, mean in zip(groups, means, strict=True) if mean > 0] or [np.zeros(0)])
         cv = max(math.sqrt(float(np.sum(deviations**2)) / max(len(deviations) - len(groups), 1)), MIN_CV)
         wells = min(len(group) for group in groups)
         steps = np.diff(np.log(np.maximum(means, 1e-6))) * np.sign(means[0] - means[-1])

@@ -222,4 +222,4 @@ def _determines_asymptote(fit: Plates, parameters: Array, loading: Array) -> npt
     a, d = parameters[:, 0], parameters[:, 3]
     span = np.abs(d - a)
     reached = np.abs(value(np.max(np.where(fit.mask, fit.x, -np.inf), axis=1), parameters) - a)
-    return np.asarray((reached >= _TOP_FRACTION * span) & (np.linalg.norm(loading[:, 3], axis=1) <= _SE_FRACTION * span))
+    return np.asarray((reached >= _TOP_FRACTION * span) & (np.linalg.norm(loading[:, 3], axis=1) < _SE_FRACTION * span))

@@ -59,8 +59,9 @@ _INSIDE, _EXPLAINED = 0.1, 0.05
 def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None = None) -> tuple[Array, Array]:
     """Levenberg-Marquardt on every row; returns end points and costs.
 
-    Where ``variance`` is given, weights are renewed at the fitted means after every step (iteratively reweighted least squares);
-    a step must then lower the cost at the weights that it started from.
+    Both asymptotes are solved for anew at every trial (variable projection): where the standards end far below ``d``, the valley of
+    (middle, d) is so bent that no straight step follows it. Where ``variance`` is given, weights are renewed at the fitted means after
+    every step (iteratively reweighted least squares); a step must then lower the cost at the weights that it started from.
     """
     theta = fit.clip(theta)
     here = _Point.look(fit, weight, theta)
@@ -71,7 +72,7 @@ def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None 
     for _ in range(400):
         step = here.solve(part, damping)
         trial = part.clip(here.theta + step)
-        mean, columns = part.evaluate(trial)
+        trial, mean, columns = _project(part, here.weight, trial)
         cost = np.einsum("pn,pn->p", here.weight, (part.y - mean) ** 2) + part.fine(trial)
         better = cost <= here.cost
         settled = better & ((here.cost - cost <= 1e-13 * here.cost) | here.is_small(part, trial))
@@ -88,6 +89,33 @@ def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None 
     else:
         ends[active], costs[active] = here.theta, here.cost
     return _polish(fit, weight, ends, variance)
+
+
+def _project(fit: Plates, weight: Array, theta: Array) -> tuple[Array, Array, tuple[Array, ...]]:
+    """A trial with the asymptotes that fit best to its other parameters, its curve and derivatives."""
+    mean, columns = fit.evaluate(theta)
+    if not fit.has_free_asymptotes:
+        return theta, mean, columns
+    of_a, of_d = columns[0], columns[_place_of_d(fit)]
+    aa, ad, dd, ay, dy = (
+        np.einsum("pn,pn,pn->p", weight, p, q) for p, q in ((of_a, of_a), (of_a, of_d), (of_d, of_d), (of_a, fit.y), (of_d, fit.y))
+    )
+    det, span, seen = aa * dd - ad**2, theta[:, 3] - theta[:, 0], np.minimum(aa, dd) / np.sum(weight, axis=1)
+    solvable = (det > _SOLVABLE * aa * dd) & (seen > _SOLVABLE**2) & (span != 0)
+    a = np.where(solvable, (ay * dd - dy * ad) / np.where(solvable, det, 1.0), theta[:, 0])
+    d = np.where(solvable, (dy * aa - ay * ad) / np.where(solvable, det, 1.0), theta[:, 3])
+    stretch = np.where(solvable, (d - a) / np.where(solvable, span, 1.0), 1.0)[:, None]
+    moved = theta.copy()
+    moved[:, 0], moved[:, 3] = a, d
+    bent = tuple(column if column is of_a or column is of_d else stretch * column for column in columns)
+    return moved, a[:, None] * of_a + d[:, None] * of_d, bent
+
+
+def _place_of_d(fit: Plates) -> int:
+    return int(np.count_nonzero(fit.free[:3]))
+
+
+_SOLVABLE = 1e-10
 
 
 def _polish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) -> tuple[Array, Array]:
@@ -255,7 +283,7 @@ def factor_covariance(fit: Plates, weight: Array, theta: Array) -> Array:
     free = np.flatnonzero(fit.free)
     design = design[..., free]
     norm = np.sqrt(np.einsum("pni,pni->pi", design, design))
-    scale = np.where(norm > 0, norm, 1.0)
+    scale = np.where(norm > TINY, norm, 1.0)
     # columns in reverse order: the inverse of the upper triangle, turned round, is the lower triangle asked for
     triangle = np.linalg.qr((design / scale[:, None, :])[..., ::-1], mode="r")
     diagonal = np.abs(np.einsum("pii->pi", triangle))
@@ -276,5 +304,5 @@ _DETERMINED = 1e-7
 def _factor_weak(design: Array) -> Array:
     """Root of the inverse information where some direction is hardly determined: its singular value has a floor."""
     _, singular, v = np.linalg.svd(design, full_matrices=False)
-    factor = np.swapaxes(v, 1, 2) / np.maximum(singular, 1e-9 * singular[:, :1])[:, None, :]
+    factor = np.swapaxes(v, 1, 2) / np.maximum(np.maximum(singular, 1e-9 * singular[:, :1]), TINY)[:, None, :]
     return np.asarray(np.swapaxes(np.linalg.qr(np.swapaxes(factor, 1, 2), mode="r"), 1, 2))

@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr, stdtrit
+from scipy.special import erfcx, stdtrit
 
 from exvivo.numerics.curves import Curve
 from exvivo.numerics.least_squares import Standards
@@ -152,7 +152,7 @@ def profile_precision(curve: Curve, log_conc: npt.ArrayLike, n_replicates: int) 
     steepness = np.abs(slope(x, curve.parameters))
     reading = curve.variance.at(value(x, curve.parameters)) / n_replicates
     shared = np.sum((jacobian(x, curve.parameters) @ curve.loading) ** 2, axis=-1)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(np.sqrt(reading + shared) / steepness)
 
 
@@ -302,7 +302,7 @@ def _variance(problem: _Problem, at: Array) -> Array:
 
 def _mills(u: Array) -> Array:
     """phi(u) / Phi(u), stable far down: how far above its mean a normal reading lies once it is known to exceed mean - u sd."""
-    return np.asarray(np.exp(-0.5 * u**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(u)))
+    return np.asarray(np.sqrt(2 / np.pi) / erfcx(-u / np.sqrt(2)))
 
 
 def _estimate(problem: _Problem, level: float | None) -> Estimates:

@@ -19,12 +19,14 @@ import numpy.typing as npt
 from exvivo.numerics.logistic import A_SIDE, D_SIDE, N_LOGISTIC, POWER_LAW, jacobian, log_expm1, value
 from exvivo.numerics.variance import Array
 
-TINY = 1e-300
+TINY = 1e-60  # below any signal or weight, and its fourth power is still a number
 _LARGEST_LOG_G = 7.0
+_LARGEST_LOG_C = 690.0
 _LARGEST_Z = 700.0
 _SLOPES = np.array([1.0, 2.5, 6.0, 12.0, 35.0])
 _MIDDLES = np.concatenate([[-0.75, -0.3], np.linspace(0.0, 1.0, 9), [1.3, 1.75]])
 _BENDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+_STEEP = 9.0  # a slope beyond runs from one asymptote to the other between few standards
 
 
 class Family(StrEnum):
@@ -153,8 +155,8 @@ class Plates:
             x[i, :n], y[i, :n], mask[i, :n] = plate.log_conc, plate.signal, True
         held, free = shape.held()
         low, high = _span_box(x, mask, len(held))
-        if shape.family is Family.POWER_LAW:  # the midpoint is then where the signal is 1, anywhere
-            low[:, 2], high[:, 2] = -np.inf, np.inf
+        if shape.family is Family.POWER_LAW:  # the midpoint is then where the signal is 1: any concentration that a number can hold
+            low[:, 2], high[:, 2] = -_LARGEST_LOG_C, _LARGEST_LOG_C
         none = np.zeros(len(x))
         penalty, centre = (none, none) if asymmetry is None else (1 / asymmetry.variance, asymmetry.centre)
         return cls(x, y, mask.astype(np.float64), low, high, np.full(len(x), shape.sides[0]), penalty, centre, shape, held, free)
@@ -244,6 +246,11 @@ class Plates:
         return np.asarray(self.penalty * (theta[:, 4] - self.centre) ** 2)
 
     @property
+    def has_free_asymptotes(self) -> bool:
+        """Whether both asymptotes are estimated."""
+        return self.shape.family is not Family.POWER_LAW and bool(self.free[0] and self.free[3])
+
+    @property
     def is_penalised(self) -> bool:
         """Whether the asymmetry is estimated under a penalty."""
         return len(self.free) > N_LOGISTIC and bool(self.free[4]) and bool(np.any(self.penalty))
@@ -278,11 +285,11 @@ def _bend_slope(log_g: Array) -> Array:
 
 
 def search_start(fit: Plates, weight: Array) -> Array:
-    """Best rising, best falling and best extrapolating curve of a grid over (b, middle[, g]): (n_plates, 3, n_parameters).
+    """Best curves of a grid over (b, middle[, g]), rising and falling, moderate and steep, and extrapolating: (n_plates, 5, n_parameters).
 
     Plates with the same standards share the grid, so that the sums over wells are products of matrices.
     """
-    theta = np.empty((fit.x.shape[0], 3, len(fit.held)))
+    theta = np.empty((fit.x.shape[0], 5, len(fit.held)))
     if fit.shape.family is Family.POWER_LAW:
         return np.asarray(_start_power_law(fit, weight)[:, None, :])
     key = np.concatenate([np.where(fit.mask, fit.x, 0.0), fit.mask], axis=1)
@@ -306,19 +313,26 @@ def _search_alike(fit: Plates, weight: Array, x: Array) -> Array:
     if fit.is_penalised:
         cost = cost + fit.penalty[:, None] * (shape[:, 2] - fit.centre[:, None]) ** 2
     extrapolates = shape[:, 1] > _top(fit)
-    chosen = [np.argmin(np.where(keep, cost, np.inf), axis=1) for keep in (d > a, d <= a, np.broadcast_to(extrapolates, a.shape))]
+    steep = shape[:, 0] > np.log(_STEEP / _spread(fit))
+    kinds = (d > a) & ~steep, (d > a) & steep, (d <= a) & ~steep, (d <= a) & steep, np.broadcast_to(extrapolates, a.shape)
+    chosen = [np.argmin(np.where(keep, cost, np.inf), axis=1) for keep in kinds]
     rows = np.arange(len(a))
     return np.stack([theta[rows, index] for index in chosen], axis=1)
 
 
+def _spread(fit: Plates) -> float:
+    """Range of the standards: the box is that and twice that on both sides."""
+    return float(fit.high[0, 2] - fit.low[0, 2]) / 5
+
+
 def _top(fit: Plates) -> float:
-    """Highest standard: the box reaches twice the range beyond it."""
-    return float(fit.high[0, 2] - 2 * (fit.high[0, 2] - fit.low[0, 2]) / 5)
+    """Highest standard."""
+    return float(fit.high[0, 2]) - 2 * _spread(fit)
 
 
 def _lay_shapes(fit: Plates) -> Array:
     """Grid of (log b, middle[, log g]) for the first plate, known parameters at their values: (n_grid, 2 or 3)."""
-    spread = (fit.high[0, 2] - fit.low[0, 2]) / 5  # the box is the range of the standards and twice that on both sides
+    spread = _spread(fit)
     axes = [np.log(_SLOPES / spread), fit.low[0, 2] + (2 + _MIDDLES) * spread]
     if len(fit.held) > N_LOGISTIC:
         axes.append(_BENDS)

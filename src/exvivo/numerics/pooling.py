@@ -9,7 +9,7 @@ variances (Smyth 2004, Stat Appl Genet Mol Biol 3:3). Plates alike: the factor i
 keeps its own.
 
 *Asymmetry.* log g of a plate is normal around that of the analyte, SD 0.25; that of the analyte is normal around 0, SD 1. So for
-each plate its neighbours say what log g to expect, and how surely.
+each plate its neighbours say what log g to expect, and how surely; a neighbour that scatters far more than the others says nothing.
 
 *Four or five parameters.* Under ``auto`` the five-parameter curve is taken when its AICc over all plates of the analyte is smaller by
 more than 4 (Burnham and Anderson 2002, section 2.6: the other model then has considerably less support), with the effective number of
@@ -202,7 +202,7 @@ def _alternate(standards: Sequence[Standards], shape: Shape, pooled: npt.NDArray
         first = None if count == 0 else variance
         variance = _estimate_variance([standards[i] for i in kept], [curves[i] for i in kept], known, first)
         if asymmetry is not None:
-            asymmetry, log_g = _expect_from_neighbours(curves, asymmetry), np.array([curve.parameters[4] for curve in curves])
+            asymmetry, log_g = _expect_from_neighbours(curves, asymmetry, pooled), np.array([curve.parameters[4] for curve in curves])
         moved = abs(np.log(variance.sigma0 / previous.sigma0)) + abs(np.log(variance.kappa / previous.kappa))
         if count and moved < 1e-4 and np.max(np.abs(log_g - previous_g)) < 1e-3:
             break
@@ -232,8 +232,8 @@ def _expect_alone(n: int) -> Asymmetry:
     return Asymmetry(np.zeros(n), np.full(n, ASYMMETRY_SD**2 + PLATE_SD**2))
 
 
-def _expect_from_neighbours(curves: Sequence[Curve], used: Asymmetry) -> Asymmetry:
-    """What the other plates' asymmetries say of each plate's: normal means and variances.
+def _expect_from_neighbours(curves: Sequence[Curve], used: Asymmetry, pooled: npt.NDArray[np.bool_]) -> Asymmetry:
+    """What the other plates' asymmetries say of each plate's: normal means and variances; plates outside the pool say nothing.
 
     The estimate of a plate without its prior is recovered from the estimate with it: precisions add.
     """
@@ -241,7 +241,7 @@ def _expect_from_neighbours(curves: Sequence[Curve], used: Asymmetry) -> Asymmet
     with_prior = 1 / np.maximum([curve.covariance[4, 4] for curve in curves], TINY)
     own = np.maximum(with_prior - 1 / used.variance, 1e-9)
     alone = (log_g * with_prior - used.centre / used.variance) / own
-    weight = 1 / (1 / own + PLATE_SD**2)
+    weight = np.where(pooled, 1 / (1 / own + PLATE_SD**2), 0.0)
     others = np.sum(weight) - weight + 1 / ASYMMETRY_SD**2
     centre = (np.sum(weight * alone) - weight * alone) / others
     return Asymmetry(centre, PLATE_SD**2 + 1 / others)

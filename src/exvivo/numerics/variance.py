@@ -111,7 +111,7 @@ def restricted_deviance(variance: VarianceFunction, plates: LinearisedPlates) ->
     information = np.einsum("pni,pnj->pij", weighted, design)
     diagonal = np.einsum("pii->pi", information)
     absent = norm <= 0
-    information = information + np.einsum("pi,ij->pij", np.where(absent, 1.0, 1e-12 * diagonal), np.eye(design.shape[2]))
+    information = information + np.einsum("pi,ij->pij", np.where(absent, 1.0, 1e-9 * diagonal), np.eye(design.shape[2]))
     right = np.einsum("pni,pn->pi", weighted, plates.residual)
     scale = np.where(norm[:, -1] > 0, norm[:, -1], 1.0)
     if plates.precision is not None and plates.off is not None:
@@ -156,7 +156,7 @@ def estimate_restricted(plates: LinearisedPlates, scale: float, df: float, start
         first,
         method="Nelder-Mead",
         bounds=list(zip(low, high, strict=True)),
-        options={"xatol": 1e-5, "fatol": 1e-8, "initial_simplex": simplex, "maxiter": 400},
+        options={"xatol": 1e-5, "fatol": 1e-6, "initial_simplex": simplex, "maxiter": 400},
     ).x
     sigma0, kappa = np.exp(best)
     return VarianceFunction(float(sigma0), float(kappa), df, log_covariance=_invert_curvature(deviance, best))

@@ -174,6 +174,35 @@ def test_below_and_above_the_limits_are_bounds_in_units_of_the_specimen() -> Non
     assert none["status"] == "below_lloq"
 
 
+def test_on_a_falling_curve_overflow_means_little_not_much() -> None:
+    plate = Plate().pair("S1", ("A3", "A4"), 1.0)
+    for row in [row for row in plate.readings if row["wavelength_nm"] == 450]:
+        plate.put(str(row["well"]), 3.4 - number(row["signal"]))
+    for name in ("A3", "A4"):
+        plate.put(name, None, "overflow", ">3.4")
+    found = calibrate(plate)
+    row = specimen(found, "S1")
+    assert (row["status"], row["reason"], row["concentration"], row["lower_bound"]) == ("below_lloq", "below-lloq", None, None)
+    lloq = number(found.curves.frame["lloq"][0])
+    assert number(row["upper_bound"]) == pytest.approx(math.log(2 * lloq))
+
+
+@pytest.mark.parametrize("model", ["auto", "5PL", "log-log"])
+@pytest.mark.parametrize("weighting", ["fitted", "1/y2"])
+@pytest.mark.parametrize("signals", ["all zero", "all alike", "all negative", "two levels", "noise around zero"])
+def test_a_plate_that_reads_nothing_is_refused_without_a_crash(model: str, weighting: str, signals: str) -> None:
+    rng = np.random.default_rng(3)
+    plate = Plate().pair("S1", ("A3", "A4"), 100.0)
+    for row in [row for row in plate.readings if row["wavelength_nm"] == 450]:
+        was = number(row["signal"])
+        told = {"all zero": 0.0, "all alike": 0.5, "all negative": -2.0 * was, "two levels": 0.1 + (was > 1)}
+        plate.put(str(row["well"]), told.get(signals, float(rng.normal())) - BACKGROUND)
+    rules = AssayRules(min_levels=5, curve=CurveRules.model_validate({"model": model, "weighting": weighting}))
+    with np.errstate(all="raise", under="ignore"):
+        row = specimen(calibrate(plate, rules=rules), "S1")
+    assert row["status"] in ({"refused"} if signals in {"all zero", "all alike"} else {"refused", "quantified"})
+
+
 def test_overflow_is_a_lower_bound_alone_and_a_censored_well_beside_a_dilution() -> None:
     plate = Plate().pair("S1", ("A3", "A4"), 5000.0, 1.0).pair("S2", ("B3", "B4"), 4000.0, 1.0)
     for name in ("C3", "C4"):

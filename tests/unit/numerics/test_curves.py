@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from exvivo.numerics.curves import Weighting, fit_curves
-from exvivo.numerics.least_squares import Branch, Family, Fixed, Shape, Standards
+from exvivo.numerics.least_squares import Branch, Family, Fixed, Plates, Shape, Standards
 from exvivo.numerics.logistic import A_SIDE, D_SIDE, POWER_LAW, inverse, jacobian, reach, slope, value
 from exvivo.numerics.pooling import Model, estimate_variance, fit_pooled
-from exvivo.numerics.variance import Array, VarianceFunction
+from exvivo.numerics.variance import Array, LinearisedPlates, VarianceFunction, restricted_deviance
 
 TRUTH = np.array([0.07, 1.15, np.log(350.0), 3.2])
 LEVELS = np.concatenate([np.log(1000 * 0.5 ** np.arange(7)).repeat(2), [-np.inf, -np.inf]])
@@ -247,3 +247,54 @@ def test_the_reach_spans_the_curve_and_no_more(log_g: float, side: float) -> Non
     assert np.all(slope([low, high], parameters) > 0)
     middle = value(np.linspace(low, high, 4001), parameters)
     assert np.any((middle > 0.5) & (middle < 2.5))
+
+
+@pytest.mark.parametrize("weighting", [Weighting.NONE, Weighting.RECIPROCAL_SQUARED])
+def test_standards_far_below_the_upper_asymptote_end_at_the_bottom_of_the_bent_valley(weighting: Weighting) -> None:
+    truth = np.array([0.07, 1.15, np.log(1e4), 25.0])
+    plates = [make_plate(seed, truth) for seed in range(40)]
+    curves = fit_curves(plates, weighting)
+    assert all(curve.converged for curve in curves)
+    for plate, curve in zip(plates, curves, strict=True):
+        again = fit_curves([plate], weighting, start=curve.parameters * [1.0, 1.0, 1.0, 1.01])[0]
+        assert again.rss == pytest.approx(curve.rss, rel=1e-9)
+
+
+def test_a_steep_curve_is_found_beside_a_flat_one() -> None:
+    levels = np.concatenate([np.log(1000 * 0.5 ** np.arange(11)), [-np.inf]])
+    signal = np.where(levels > np.log(200), 0.12, 0.06) + 0.004 * np.cos(np.arange(12))
+    curve = fit_curves([Standards(levels, signal)], Weighting.NONE)[0]
+    step = [signal[(levels > np.log(200)) == above] for above in (False, True)]
+    assert curve.rss <= sum(float(np.sum((part - part.mean()) ** 2)) for part in step) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("shift", [0.0, -0.1, -5.0])
+def test_a_line_on_two_log_axes_never_overflows(scale: float, shift: float) -> None:
+    plates = [Standards(plate.log_conc, scale * (plate.signal + shift)) for plate in map(make_plate, range(10))]
+    for weighting, variance in ((Weighting.NONE, None), (Weighting.FITTED, VarianceFunction(0.01 * scale, 0.05, 20.0))):
+        with np.errstate(all="raise", under="ignore"):
+            curves = fit_curves(plates, weighting, variance, shape=Shape(Family.POWER_LAW))
+        assert all(np.all(np.isfinite(curve.loading)) and np.isfinite(np.exp(curve.parameters[2])) for curve in curves)
+
+
+def test_an_odd_plate_says_nothing_of_its_neighbours_asymmetry() -> None:
+    plates = [make_plate(seed, np.array([0.07, 1.15, np.log(350.0), 3.2, 0.3, A_SIDE])) for seed in range(3)]
+    wild = plates[0].signal * np.exp(0.5 * np.random.default_rng(0).standard_normal(plates[0].signal.size))
+    beside = fit_pooled([Standards(LEVELS, wild), *plates[1:]], model=Model.FIVE, branches=(Branch.A,))
+    alone = fit_pooled(plates[1:], model=Model.FIVE, branches=(Branch.A,))
+    assert beside.pooled == (False, True, True)
+    for one, other in zip(beside.curves[1:], alone.curves, strict=True):
+        np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-3)
+
+
+def test_the_restricted_deviance_is_smooth_where_curves_are_hardly_determined() -> None:
+    plates = [make_plate(seed, np.array([0.07, 1.15, np.log(200.0), 3.2, 0.4, A_SIDE]), kappa=0.5) for seed in range(40)]
+    curves = fit_curves(plates, Weighting.FITTED, VarianceFunction(0.001, 0.5, np.inf), shape=Shape(Family.FIVE, branches=(Branch.A,)))
+    fit = Plates.pad(plates, Shape(Family.FIVE, branches=(Branch.A,)))
+    parameters = np.array([curve.parameters for curve in curves])
+    mean, design = value(fit.x, parameters[:, None, :]), jacobian(fit.x, parameters[:, None, :])
+    linearised = LinearisedPlates(fit.y - mean, mean, design, fit.mask)
+    kappas = 0.5 * np.exp(1e-9 * np.arange(20))
+    deviances = [restricted_deviance(VarianceFunction(0.0005, float(kappa), np.inf), linearised) for kappa in kappas]
+    assert np.ptp(deviances) < 1e-5

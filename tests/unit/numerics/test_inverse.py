@@ -180,3 +180,12 @@ def test_wrong_calls_are_refused() -> None:
         Readings(index, zero, zero, no, no)
     empty = Readings(index[:0], zero[:0], zero[:0], no[:0], no[:0])
     assert estimate_concentrations([make_curve()], empty).log_conc.size == 0
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-12])
+def test_an_overflow_far_beyond_the_scatter_has_no_wild_weight(noise: float) -> None:
+    curve = replace(make_curve(), variance=VarianceFunction(noise, 0.0, 20.0))
+    mixed = make_readings([[2.0, float(value(np.log(60.0), curve.parameters))]], [[1.0, 10.0]], [[True, False]])
+    with np.errstate(all="raise", under="ignore"):
+        found = estimate(curve, mixed)
+    assert found.log_conc[0] == pytest.approx(np.log(600.0), abs=1e-6)
