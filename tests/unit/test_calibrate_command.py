@@ -126,6 +126,22 @@ def test_a_map_that_is_not_there_is_one_fault_and_an_export_without_map_is_told_
     assert "tuesday.csv: nothing says what its wells hold. Expected a plate map, maps/tuesday.csv beside" in capsys.readouterr().err
 
 
+def test_a_copy_of_an_export_counts_once_and_is_told_under_another_map(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in (folder, folder / "maps"):
+        (part / "copy.csv").write_bytes((part / "monday.csv").read_bytes())
+    assert call(folder, "--out", tmp_path / "out", "--no-pages") == 1
+    said = capsys.readouterr()
+    assert "error: monday.csv: the same bytes as copy.csv. Expected every plate once." in said.err
+    assert pl.read_csv(tmp_path / "out" / "curves.csv")["plate"].to_list() == ["copy:1", "tuesday:1"]
+    other = (folder / "maps" / "copy.csv").read_text(encoding="utf-8").replace("S01", "S99")
+    (folder / "maps" / "copy.csv").write_text(other, encoding="utf-8")
+    assert call(folder, "--out", tmp_path / "out", "--no-pages") == 0
+    assert "warning: monday.csv: the same bytes as copy.csv [file-duplicate]." in capsys.readouterr().err
+    assert pl.read_csv(tmp_path / "out" / "curves.csv").height == 3
+
+
 def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_read(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

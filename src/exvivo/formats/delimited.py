@@ -76,9 +76,9 @@ def decode_text(data: bytes, where: str) -> DecodedText:
     """
     encoding = _wide_encoding(data)
     if encoding is None and (data[:2] == b"PK" or b"\x00" in data.strip(b"\x00")):
-        raise InputError(
-            fault(where, "the file is not text", "a text file such as csv or txt", "Export it as text, or give it its own file ending")
-        )
+        broken_book = where.lower().endswith((".xlsx", ".xlsm")) and data[:2] != b"PK"
+        found = "the file is no whole workbook" if broken_book else "the file is not text"
+        raise InputError(fault(where, found, "a text file such as csv or txt", "Export it again, or give it its own file ending"))
     for candidate in (encoding,) if encoding else ("utf-8-sig", "cp1252", "latin-1"):
         try:
             text = data.decode(candidate)

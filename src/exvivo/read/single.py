@@ -27,10 +27,11 @@ from exvivo.read.plates import ExportTask, PlateTables, gather_plates, parse_exp
 from exvivo.read.sources import Source, describe_source
 from exvivo.study.decisions import Decisions
 from exvivo.study.design import SignalKind, WellLayout, WellRole
-from exvivo.study.findings import Finding
+from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ElisaReadout, Standards
 from exvivo.study.protocol import Design
 from exvivo.study.run import Inputs
+from exvivo.study.statuses import Severity
 from exvivo.study.tables import CLINICAL, EVENTS, FILES, LAYOUT, QUANTIFIED, READINGS, SPECIMENS, TUBE_SHEET, VENDOR, Table, TableKind
 from exvivo.study.units import AS_GIVEN, parse_unit
 
@@ -80,8 +81,10 @@ def read_exports(batch: Batch, work: Work) -> Exports:
     InputError : no export can be read, every fault at once
     """
     faults = list(batch.faults)
-    named = _refuse_names(batch.asked, faults)
-    tasks = [ExportTask(one.export, one.export.name, one.export.stem, digest_file(one.export)) for one in named]
+    digests = {one.export: digest_file(one.export) for one in batch.asked}
+    twice: list[Finding] = []
+    named = _refuse_copies(_refuse_names(batch.asked, faults), digests, faults, twice)
+    tasks = [ExportTask(one.export, one.export.name, one.export.stem, digests[one.export]) for one in named]
     singles = []
     for one, parcel in zip(named, parse_exports(tasks, work), strict=True):
         try:
@@ -102,7 +105,7 @@ def read_exports(batch: Batch, work: Work) -> Exports:
         tube_sheet=TUBE_SHEET.empty(),
         clinical=CLINICAL.empty(),
         quantified=QUANTIFIED.empty(),
-        found=(*batch.found, *(finding for one in singles for finding in one.found), *found),
+        found=(*batch.found, *twice, *(finding for one in singles for finding in one.found), *found),
         blinded=False,
     )
     software = tuple(plate.vendor_curve for one in singles for plate in one.tables.plates if plate.vendor_curve)
@@ -121,6 +124,27 @@ def _refuse_names(asked: Sequence[Asked], faults: list[str]) -> list[Asked]:
             told = f"another export is also called '{one.export.stem}': {earlier}"
             faults.append(fault(str(one.export), told, "a name of its own for each export", "Rename one of them"))
     return named
+
+
+def _refuse_copies(asked: Sequence[Asked], digests: Mapping[Path, str], faults: list[str], twice: list[Finding]) -> list[Asked]:
+    """Exports without copies of an earlier one: the same readings under the same map are counted once, under another map they are told."""
+    first: dict[str, Asked] = {}
+    kept = []
+    for one in asked:
+        earlier = first.setdefault(digests[one.export], one)
+        told = f"the same bytes as {earlier.export.name}"
+        if earlier is not one and _digest_map(one) == _digest_map(earlier):
+            faults.append(fault(one.export.name, told, "every plate once", "Remove one of them, or put the right file in its place"))
+            continue
+        if earlier is not one:
+            suggestion = "Keep both only if each map tells another part of the plate; otherwise put the right file in its place"
+            twice.append(Finding(FindingCode.FILE_DUPLICATE, Severity.WARNING, one.export.name, told, suggestion))
+        kept.append(one)
+    return kept
+
+
+def _digest_map(asked: Asked) -> str | None:
+    return None if asked.map_file is None else digest_file(asked.map_file)
 
 
 def _list_files(asked: Iterable[Asked]) -> Table:

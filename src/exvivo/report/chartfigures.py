@@ -196,7 +196,7 @@ def _in_percent(rows: Sequence[Row], controls: Controls, words: Wording) -> _Axi
     numbers = tuple(None if row["value"] is None else 100 * math.exp(float(row["value"]) - centre) - 100 for row in rows)
     tolerance = controls.tolerance_pct if nominal else 0.0
     lines = [_line(0.0, GREY, 0), *(_line(at, GREY, 1) for at in (-tolerance, tolerance) if tolerance)]
-    most = max(10.0, 1.2 * tolerance, *(1.1 * abs(number) for number in numbers if number is not None))
+    most = max(10.0, 1.2 * tolerance, *(1.2 * abs(number) for number in numbers if number is not None))
     mean = math.exp(fmean(values)) if values else None
     told = {"nominal": print_nominal(nominal), "unit": controls.unit, "mean": print_number(mean)}
     key = "nominal" if nominal else "mean"

@@ -101,7 +101,7 @@ def compose_page(view: PlateView, words: Wording) -> str:
 def compose_picture(view: PlateView, words: Wording) -> Spec:
     """The whole page as one chart."""
     figures = _figures(view, words)
-    rules = draw_table(list_rules(view, words), (240, 90, 90, 66), words.say("plate_heading", "rules"))
+    rules = draw_table(list_rules(view, words), (240, 84, 136, 50), words.say("plate_heading", "rules"))
     standards = draw_table(list_standards(view, words), (65, 50, 60, 60, 55, 70, 80, 40), words.say("plate_heading", "standards"))
     qcs = list_qcs(view, words)
     tables = [standards, *([draw_table(qcs, (110, 50, 65, 85, 70, 80, 40), words.say("plate_heading", "qcs"))] if qcs.rows else [])]

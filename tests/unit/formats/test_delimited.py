@@ -53,6 +53,11 @@ def test_bytes_that_are_no_text_are_refused(data: bytes) -> None:
     assert refusal(data)[0].startswith("maps/P1.csv: the file is not text.")
 
 
+def test_a_damaged_workbook_is_called_one() -> None:
+    with pytest.raises(InputError, match=r"a\.xlsx: the file is no whole workbook\."):
+        decode_text(b"\x01\x00\x02 no zip", "a.xlsx")
+
+
 def test_a_utf16_file_cut_in_the_middle_of_a_letter_is_refused() -> None:
     message = refusal("a,b\n1,2".encode("utf-16")[:-1])[0]
     assert "does not fit utf-16" in message
