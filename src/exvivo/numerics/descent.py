@@ -57,7 +57,26 @@ _INSIDE, _EXPLAINED = 0.1, 0.05
 
 
 def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None = None) -> tuple[Array, Array]:
-    """Levenberg-Marquardt on every row; returns end points and costs.
+    """Least-squares parameters and costs of every row.
+
+    Levenberg-Marquardt comes near, Newton's steps finish: close to a minimum the first gains a digit or less a step, the second doubles
+    them. Where Newton does not get there, Levenberg-Marquardt goes on to its own end.
+    """
+    ends, _ = _descend(fit, weight, theta, variance, _NEAR)
+    ends, costs, error = _finish(fit, weight, ends, variance)
+    left = np.flatnonzero(error > _FINISHED)
+    if left.size:
+        part, part_weight = fit.take(left), weight[left]
+        ends[left], _ = _descend(part, part_weight, ends[left], variance, _SETTLED)
+        ends[left], costs[left] = _polish(part, part_weight, ends[left], variance)
+    return ends, costs
+
+
+_NEAR, _SETTLED, _FINISHED = 1e-4, 1e-13, 1e-10
+
+
+def _descend(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None, enough: float) -> tuple[Array, Array]:
+    """Levenberg-Marquardt on every row until a step lowers the cost by less than the part ``enough``; end points and costs.
 
     Both asymptotes are solved for anew at every trial (variable projection): where the standards end far below ``d``, the valley of
     (middle, d) is so bent that no straight step follows it. Where ``variance`` is given, weights are renewed at the fitted means after
@@ -75,7 +94,7 @@ def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None 
         trial, mean, columns = _project(part, here.weight, trial)
         cost = np.einsum("pn,pn->p", here.weight, (part.y - mean) ** 2) + part.fine(trial)
         better = cost <= here.cost
-        settled = better & ((here.cost - cost <= 1e-13 * here.cost) | here.is_small(part, trial))
+        settled = (np.abs(here.cost - cost) <= enough * here.cost) | (better & here.is_small(part, trial))
         new = here.weight if variance is None else part.count / variance(mean)
         here = here.where(better, _Point.weigh(part, new, trial, mean, columns))
         damping = np.where(better, np.maximum(damping / 10, 1e-12), damping * 8)
@@ -88,7 +107,54 @@ def minimise(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None 
             active, part, here, damping = active[kept], part.take(kept), here.take(kept), damping[kept]
     else:
         ends[active], costs[active] = here.theta, here.cost
-    return _polish(fit, weight, ends, variance)
+    return ends, costs
+
+
+def _finish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) -> tuple[Array, Array, Array]:
+    """Newton's steps on the normal equations, their derivatives by differences; end points, costs, and how stationary they are."""
+
+    def look(part: Plates, rows: npt.NDArray[np.intp], at: Array) -> _Point:
+        mean, columns = part.evaluate(at)
+        return _Point.weigh(part, weight[rows] if variance is None else part.count / variance(mean), at, mean, columns)
+
+    def score(part: Plates, rows: npt.NDArray[np.intp], at: Array) -> Array:
+        mean, columns = part.evaluate(at)
+        weighted = (weight[rows] if variance is None else part.count / variance(mean)) * (part.y - mean)
+        return _score(part, at, weighted, columns)
+
+    theta = theta.copy()
+    rows, part = np.arange(len(theta)), fit
+    here = look(part, rows, theta)
+    error, costs = here.stationarity(part), here.cost.copy()
+    free = np.flatnonzero(fit.free)
+    largest = np.full(len(fit.free), _WIDEST)
+    largest[[0, 3]] = np.inf  # the curve is linear in its asymptotes
+    for _ in range(6):
+        kept = np.flatnonzero(error[rows] > _STATIONARY)
+        if not kept.size:
+            break
+        rows, part, here = rows[kept], part.take(kept), here.take(kept)
+        moves = here.moving(part)
+        size = np.minimum(_DIFFERENCE * np.sqrt(here.cost) / here.scale() + _DIFFERENCE**2, largest[free, None])
+        bend = np.empty((rows.size, len(free), len(free)))
+        for i, column in enumerate(free):
+            beside = here.theta.copy()
+            beside[:, column] += size[i]
+            bend[:, :, i] = ((score(part, rows, beside) - here.gradient) / size[i]).T
+        bend = np.where((moves[:, None] & moves[None]).transpose(2, 0, 1), bend, np.eye(len(free)))
+        bend[~np.all(np.isfinite(bend), axis=(1, 2)) | (np.abs(np.linalg.det(bend)) < TINY)] = np.eye(len(free))
+        trial = here.theta.copy()
+        trial[:, free] -= np.linalg.solve(bend, (here.gradient * moves).T[..., None])[..., 0]
+        there = look(part, rows, part.clip(np.where(np.isfinite(trial), trial, here.theta)))
+        found = there.stationarity(part)
+        better = (found < error[rows]) & (there.cost <= here.cost * (1 + _NEAR))
+        theta[rows[better]], error[rows[better]], costs[rows[better]] = there.theta[better], found[better], there.cost[better]
+        done = np.flatnonzero(better)
+        rows, part, here = rows[done], part.take(done), there.take(done)
+    return theta, costs, error
+
+
+_DIFFERENCE, _WIDEST = 1e-5, 1e-3
 
 
 def _project(fit: Plates, weight: Array, theta: Array) -> tuple[Array, Array, tuple[Array, ...]]:
@@ -171,16 +237,16 @@ class _Point:
     def weigh(cls, fit: Plates, weight: Array, theta: Array, mean: Array, columns: tuple[Array, ...]) -> "_Point":
         """With the curve known already."""
         residual, n = fit.y - mean, len(columns)
-        information, gradient = np.empty((n, n, len(theta))), np.empty((n, len(theta)))
+        information = np.empty((n, n, len(theta)))
         for i, column in enumerate(columns):
             weighted = weight * column
-            gradient[i] = np.einsum("pn,pn->p", weighted, residual)
             for j in range(i + 1):
                 information[i, j] = information[j, i] = np.einsum("pn,pn->p", weighted, columns[j])
         if fit.is_penalised:
-            gradient[-1] -= fit.penalty * (theta[:, 4] - fit.centre)
             information[-1, -1] += fit.penalty
-        return cls(theta, weight, mean, columns, information, gradient, np.einsum("pn,pn->p", weight, residual**2) + fit.fine(theta))
+        weighted = weight * residual
+        gradient = _score(fit, theta, weighted, columns)
+        return cls(theta, weight, mean, columns, information, gradient, np.einsum("pn,pn->p", weighted, residual) + fit.fine(theta))
 
     def where(self, keep: npt.NDArray[np.bool_], other: "_Point") -> "_Point":
         """The other point in the rows asked for."""
@@ -236,6 +302,14 @@ class _Point:
         rounding = 1e-13 * np.sqrt(np.einsum("pn,pn->p", self.weight, fit.y**2)) + TINY
         steepest = np.max(np.abs(self.gradient) * self.moving(fit) / self.scale(), axis=0, initial=0.0)
         return np.asarray(np.where(size > rounding, steepest / (size + rounding), 0.0))
+
+
+def _score(fit: Plates, theta: Array, weighted: Array, columns: tuple[Array, ...]) -> Array:
+    """Minus half the derivative of the cost at fixed weights, (p, n), from weighted residuals."""
+    gradient = np.stack([np.einsum("pn,pn->p", column, weighted) for column in columns])
+    if fit.is_penalised:
+        gradient[-1] -= fit.penalty * (theta[:, 4] - fit.centre)
+    return gradient
 
 
 def _solve_definite(matrix: Array, right: Array) -> Array:
