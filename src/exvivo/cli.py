@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from exvivo.errors import ExvivoError, fault
+from exvivo.errors import DesignError, ExvivoError, fault
 
 if TYPE_CHECKING:
     from exvivo.engine import Work
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return AT_FAULT
     except CycloptsError as error:
         _say(f"error: {error}")
-        _say("Try 'exvivo --help'.")
+        _say(f"Try '{' '.join(['exvivo', *(error.command_chain or ())])} --help'.")
         return WRONG_CALL
     except (OSError, BrokenExecutor) as error:
         return _report_refusal(error)
@@ -329,6 +329,13 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
 
     given = {"model": model, "weighting": weighting, "subtract_blank": subtract_blank}
     choice = CalibrationChoice({k: v for k, v in given.items() if v is not None}, vendor_settings, compare, pages, profile)
+    try:
+        choice.rules()
+    except DesignError as error:
+        for message in error.messages:
+            _say(f"error: {message}")
+        _say("Try 'exvivo calibrate --help'.")
+        return WRONG_CALL
     with _work(workers) as work:
         written = calibrate_export(exports, map_path, out, choice, work)
     return _print_calibrated(written, as_json=as_json)
@@ -388,10 +395,7 @@ def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = F
 
 
 def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
-    """Tables and one line for each plate to stdout; findings and, last, what could not be read to stderr."""
-    _print_findings(written.findings)
-    for message in written.faults:
-        _say(f"error: {message}")
+    """Tables and one line for each plate to stdout; then findings, what could not be read and a count to stderr."""
     if as_json:
         plates = [asdict(plate) for plate in written.plates]
         print(json.dumps({"files": [str(path) for path in written.files], "plates": plates, "faults": list(written.faults)}, indent=1))
@@ -399,14 +403,31 @@ def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
         _print_files([path for path in written.files if path.parent.name != "plates"], as_json=False)
         for plate in written.plates:
             print(_tell_plate(plate))
+    sys.stdout.flush()
+    for row in written.findings.rows():
+        if row["code"] == "vendor-settings":
+            _say(f"{row['severity']}: {row['evidence']}. {row['suggestion']}.")
+    _print_findings(written.findings)
+    for message in written.faults:
+        _say(f"error: {message}")
+    _say(_count_plates(written))
     return AT_FAULT if written.faults else _exit_code(written.findings)
+
+
+def _count_plates(written: "Calibrated") -> str:
+    accepted = sum(plate.accepted for plate in written.plates)
+    counted = f"plates and analytes: {len(written.plates)}, {accepted} accepted, {len(written.plates) - accepted} refused"
+    return f"{counted}; errors above: {len(written.faults)}" if written.faults else counted
+
+
+_SHORT = {"below_lloq": "below LLOQ", "above_uloq": "above ULOQ"}
 
 
 def _tell_plate(plate: "PlateSummary") -> str:
     limits = "no range of quantification"
     if plate.lloq is not None and plate.uloq is not None:
         limits = f"LLOQ {plate.lloq:.4g}, ULOQ {plate.uloq:.4g} {plate.unit or ''}".rstrip()
-    counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in plate.counts.items())
+    counts = ", ".join(f"{count} {_SHORT.get(status, status)}" for status, count in plate.counts.items())
     return f"{plate.plate} {plate.analyte}: {'accepted' if plate.accepted else 'refused'}, {limits}; {counts or 'no specimens'}"
 
 

@@ -43,6 +43,7 @@ from exvivo.store import (
     NewDecision,
     append_decision,
     building_results,
+    check_folder,
     check_key,
     check_record,
     compose_log,
@@ -349,10 +350,11 @@ def calibrate_export(
     Raises
     ------
     InputError : no export can be read
-    DesignError : a model or a weighting that is not known
+    DesignError : a model or a weighting that is not known, or a folder that cannot be written
     """
     choice, work = choice or CalibrationChoice(), work or Work()
     rules = choice.rules()
+    check_folder(out)
     read = read_exports(find_exports([exports] if isinstance(exports, Path) else exports, map_path), work)
     told: list[Finding] = []
     if choice.vendor_settings:
@@ -378,7 +380,7 @@ def calibrate_export(
     bench = Bench(calibration, rules, read.readouts, comparison, findings, read.faults)
     if choice.pages:
         files |= compose_pages(bench, work)
-    return Calibrated(write_files(out, files), findings, read.faults, summarise_plates(bench))
+    return Calibrated(write_files(out, files), findings, read.faults, summarise_plates(bench, pages=choice.pages))
 
 
 def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple[AssayRules, list[Finding]]:

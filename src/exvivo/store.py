@@ -291,6 +291,20 @@ def check_key(protocol: Protocol, decisions: Decisions, key: Path | None) -> lis
     return faults
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before anything is computed for it.
+
+    Raises
+    ------
+    DesignError : it or a folder above it is a file, or is not ours to write into
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise DesignError(fault(str(nearest), "this is a file", "a folder for the results", "Name another one with --out"))
+    if not os.access(nearest, os.W_OK):
+        raise DesignError(fault(str(nearest), "nothing can be written here", "a folder of your own", "Name another one with --out"))
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Write named files into a folder, each atomically; returns their paths."""
     for name, data in files.items():

@@ -1,6 +1,7 @@
 """``exvivo calibrate`` on files and folders: what is written, what is told, and how it ends."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def test_a_bad_file_does_not_lose_the_others(folder: Path, tmp_path: Path, capsy
     assert call(folder, "--out", out, "--no-pages") == 1
     said = capsys.readouterr()
     errors = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert said.err.splitlines()[-1] == f"plates and analytes: 1, 1 accepted, 0 refused; errors above: {len(errors)}"
     assert errors[0].startswith("error: broken.txt: the layout of this export is unknown")
     assert all(line.startswith("error: tuesday.csv: column ") for line in errors[1:])
     assert "monday:1 CXCL10: accepted" in said.out
@@ -91,20 +93,56 @@ def test_json_lists_files_plates_and_faults(folder: Path, tmp_path: Path, capsys
         ("tuesday:1", "CXCL10", True),
     ]
     assert sum(told["plates"][0]["counts"].values()) == 24
+    assert [plate["page"] for plate in told["plates"]] == [None, None], "no page was drawn"
     (fault,) = told["faults"]
     assert fault.startswith("broken.txt: ")
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"), [("--model", "7PL", "'7PL' is not known"), ("--weighting", "1/x", "'1/x' is not known")]
+    ("option", "value", "told"),
+    [
+        ("--model", "7PL", "'7PL' is not known"),
+        ("--weighting", "1/x", "'1/x' is not known"),
+        ("--profile", "fda", "'fda' is not known"),
+    ],
 )
-def test_an_unknown_model_or_weighting_is_refused_with_what_is_known(
+def test_an_unknown_choice_is_a_wrong_call_and_told_with_what_is_known(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, told: str
 ) -> None:
-    assert call(folder, "--out", tmp_path / "out", option, value) == 1
+    assert call(folder, "--out", tmp_path / "out", option, value) == 2
     said = capsys.readouterr().err
+    assert said.endswith("Try 'exvivo calibrate --help'.\n")
     assert f"error: {option}: {told}" in said
     assert "4PL" in said or "fitted" in said or "ich_m10" in said
+
+
+def test_a_map_that_is_not_there_is_one_fault_and_an_export_without_map_is_told_where_to_put_it(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folder, "--map", tmp_path / "gone.csv", "--out", tmp_path / "out") == 1
+    assert capsys.readouterr().err.count("error: ") == 1
+    (folder / "maps" / "tuesday.csv").unlink()
+    assert call(folder, "--out", tmp_path / "out", "--no-pages") == 1
+    assert "tuesday.csv: nothing says what its wells hold. Expected a plate map, maps/tuesday.csv beside" in capsys.readouterr().err
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_anything_is_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("here\n", encoding="utf-8")
+    assert call(folder, "--out", tmp_path / "file" / "deeper") == 1
+    assert "file: this is a file. Expected a folder for the results. Name another one with --out." in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path or mode != os.W_OK)
+    assert call(folder, "--out", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "nothing can be written here" in said
+    assert "reading" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_the_readers_software_are_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(folder, "--out", tmp_path / "out", "--vendor-settings", "--no-pages") == 0
+    assert "note: 4PL, weighting none, blank subtracted" in capsys.readouterr().err
 
 
 def test_single_choices_go_before_the_vendors_settings(folder: Path, tmp_path: Path) -> None:

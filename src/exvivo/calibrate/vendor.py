@@ -57,7 +57,7 @@ def match_vendor(
     """
     wells = vendor.frame.filter((pl.col("concentration") > 0) & (pl.col("status") == _PRINTED))
     candidates = list(_list_candidates(software, given, judged=wells.height >= FEWEST_WELLS))
-    if len(candidates) == 1 or wells.height < FEWEST_WELLS:
+    if wells.height < FEWEST_WELLS:
         return VendorSettings(candidates[0], 0, None)
     scores = [_score(vendor, calibrate(rules)) for rules in candidates]
     usual, best = scores[0], min(scores)

@@ -5,14 +5,21 @@ One plate of a bead reader holds many analytes: each becomes a plate record of i
 and analyte. A median of few beads is kept and says how few; a median of no beads is none.
 """
 
+import math
 import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from exvivo.formats.delimited import is_number_like, parse_number, signal_status
-from exvivo.study.design import ReadingStatus, SignalKind, VendorWell, WellReading, WellRole
+from exvivo.study.design import PlateRecord, ReadingStatus, SignalKind, VendorWell, WellReading, WellRole
 from exvivo.study.units import parse_unit
 
 MIN_BEADS = 35
 """Medians of fewer beads than this are marked: the usual minimum of kits and of xPONENT's own warnings."""
+
+FEWEST_DILUTED = 3
+"""Diluted wells from which it can be told whether a software's results carry the dilution."""
 
 _ROLES = (
     (re.compile(r"(?:background|blank|bkg)[ _-]*\d*|b0?", re.IGNORECASE), WellRole.BLANK),
@@ -77,6 +84,29 @@ def vendor_well(well: str, text: str, decimal: str, origin: str, fold: float | N
         return VendorWell(well, None, "missing", plain, origin)
     below, above = _BELOW.fullmatch(plain), _ABOVE.fullmatch(plain)
     return VendorWell(well, None, "below_lloq" if below else "above_uloq" if above else "refused", plain, origin)
+
+
+def doubt_dilutions(plates: Sequence[PlateRecord]) -> Iterator[str]:
+    """A note for each plate whose diluted wells fit the undiluted ones only if the software's numbers do not carry the dilution.
+
+    Wells without a dilution give the software's curve of concentration by median, on logarithms; most of at least three diluted
+    wells between them must lie nearer to it by the whole dilution.
+    """
+    for plate in plates:
+        signals = {one.well: one.signal for one in plate.readings if one.kind is SignalKind.RAW}
+        printed = {one.well: one.concentration for one in plate.vendor_wells if one.status == "quantified"}
+        folds = {one.well: one.dilution for one in plate.layout}
+        both = [(signal, printed.get(well), folds.get(well) or 1.0) for well, signal in signals.items()]
+        wells = sorted((math.log(x), math.log(y), math.log(fold)) for x, y, fold in both if x and y and x > 0 and y > 0)
+        at, known = [one[0] for one in wells if one[2] == 0], [one[1] for one in wells if one[2] == 0]
+        diluted = [one for one in wells if one[2] != 0 and at and at[0] < one[0] < at[-1]]
+        off = [(value - float(np.interp(median, at, known)), fold) for median, value, fold in diluted]
+        apart = sum(abs(distance + fold) < abs(distance) for distance, fold in off)
+        if len(off) >= FEWEST_DILUTED and 2 * apart > len(off):
+            yield (
+                f"{plate.name}: {apart} of {len(off)} diluted wells lie on the software's curve only if its results do not carry "
+                "the dilution; they were read as if they did"
+            )
 
 
 def _leading_number(text: str) -> str | None:

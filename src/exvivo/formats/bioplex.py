@@ -6,7 +6,9 @@ one sheet per analyte, one long table with an ``Analyte`` column, and one sheet 
 ``FI`` is the raw reading and ``FI - Bkgd`` a reduced one. ``Type`` says the role: S standard, B blank,
 C control, X unknown. Manager prints means over wells above the single wells; rows of several wells are
 left out. ``Obs Conc`` holds its own concentrations, dilution applied: a number, ``*3.42`` extrapolated,
-``OOR <``, ``OOR >`` or ``***``; ``Std. Curve`` and ``Regression Type`` its curve.
+``OOR <``, ``OOR >`` or ``***``; ``Std. Curve`` and ``Regression Type`` its curve. That the dilution is
+applied follows from LabKey's import of these files (Documentation, "luminexImportFlags"), which replaces
+``OOR`` by the well's dilution times the observed concentration of the outermost valid standard.
 """
 
 import re
@@ -15,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.beads import fluorescence, mass_unit, split_beads, vendor_well
+from exvivo.formats.beads import doubt_dilutions, fluorescence, mass_unit, split_beads, vendor_well
 from exvivo.formats.delimited import decide_decimal, decode_text, is_number_like, parse_number, signal_status
 from exvivo.formats.grid import Area, read_areas, show_areas
 from exvivo.formats.workbook import Cell, Sheet, Workbook, cell_text, compose_workbook, is_workbook
@@ -147,7 +149,8 @@ def _parse_areas(areas: Sequence[Area], notes: Sequence[str], where: str) -> Exp
         _plate(" ".join(part for part in (plate, analyte) if part), list(own.values()), (analyte, curves.get(analyte)), decimal)
         for analyte, own in wells.items()
     ]
-    return ExportRecord(FORMAT, tuple(replace(one, position=at) for at, one in enumerate(plates, 1)), (*notes, *left))
+    placed = tuple(replace(one, position=at) for at, one in enumerate(plates, 1))
+    return ExportRecord(FORMAT, placed, (*notes, *left, *doubt_dilutions(placed)))
 
 
 def _tables(area: Area) -> Iterator[_Table]:

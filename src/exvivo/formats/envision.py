@@ -175,7 +175,7 @@ def _head(area: Area, row: int) -> _Head:
         cells.get("Plate", ""),
         cells.get("Repeat", ""),
         (wrapped[1] if wrapped else barcode).strip(),
-        cells.get("Label", ""),
+        cells.get("Label", cells.get("Meas", "")),
         cells.get("Measinfo", ""),
         cells.get("Formula", ""),
     )

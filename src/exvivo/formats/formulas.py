@@ -19,7 +19,7 @@ Lost = Mapping[str, Mapping[tuple[int, int], str]]
 
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT_RELATION = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
-_ERROR = re.compile(rb"""<(?:\w+:)?c\b[^>]*?\bt=["']e["']""")
+_ERROR = re.compile(rb"""t=["']e["']""")
 _UNCOMPUTED = re.compile(rb"""</(?:\w+:)?f>\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>""")
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9]\d*)")
 _EXPECTED = "a workbook that Excel can open"

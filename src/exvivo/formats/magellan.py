@@ -214,10 +214,10 @@ def _margins(table: _Table) -> Iterator[str]:
     used = {table.wells_at, *(column for _, column in table.columns)}
     last = table.rows[-1][0]
     width = max(len(row) for row in table.sheet.rows[: last + 1])
-    for column in range(width):
+    for column in (column for column in range(width) if column not in used):
         texts = [(row, cell_text(table.sheet.cell(row, column)).strip()) for row in range(last + 1)]
         filled = [(row, text) for row, text in texts if text]
-        if column not in used and filled and filled[0][1] != _PLATE:
+        if filled and filled[0][1] != _PLATE:
             row, text = filled[0]
             yield f"{cell_origin(table.sheet.name, row, column)}: '{text}' and {len(filled) - 1} more cells of this column not read"
 

@@ -7,9 +7,10 @@ one row of 96 numbers for each wavelength. Both may end with the reduced values 
 minus the other), which are kept apart from the raw ones. Wavelengths are taken from the label,
 never from the order in which they are usual; of fluorescence it is the emission. A plate of which
 some rows were read is printed in full, with empty lines for the rows that were not. Group tables
-describe the layout and hold the concentrations that the software interpolated; they belong to the
-plate printed before them unless they name one. A sample number that several groups use is told
-apart by the name of its group.
+describe the layout and hold the concentrations that the software interpolated; the formulas at
+their foot tell what a person entered (a nominal value or a dilution, under any name) and which
+column was read off the curve well by well. They belong to the plate printed before them unless they
+name one. A sample number that several groups use is told apart by the name of its group.
 """
 
 import re
@@ -40,6 +41,7 @@ _TITLE = re.compile(r'^\ufeff?"?Plate:"?[ ]*([\t,;]).*?\1"?(?:PlateFormat|TimeFo
 _UNIT = re.compile(r"(?:[fpnumµμ]|micro)?g/[dmuµμ]?l", re.IGNORECASE)
 _SIZES = {"96": (8, 12), "384": (16, 24), "6": (8, 12), "12": (8, 12), "24": (8, 12), "48": (8, 12)}
 _ROWS_AT = {"Absorbance": 19, "Luminescence": 28, "Fluorescence": 29}
+_COMBINED = re.compile(r"average\s*\(|[*/]", re.IGNORECASE)
 _INTERPOLATED_NAMES = {"result", "backcalcconc", "backcalc", "interpolated"}
 _GROUP_ROLES = (
     (re.compile(r"stand|std|calib", re.IGNORECASE), WellRole.STANDARD),
@@ -321,10 +323,10 @@ def _labels(count: int, header: _Header, *, reduced: bool) -> tuple[list[tuple[i
 
 def _decimals(texts: Sequence[str], where: str) -> tuple[str, list[str]]:
     """Decimal mark of a plate; ``.,`` when both occur but every single number can be told, which is noted."""
-    proofs = {decimal_evidence(text) for text in texts}
-    if {".", ","} <= proofs and "?" not in proofs:
+    proofs = {decimal_evidence(text): text for text in reversed(texts)}
+    if {".", ","} <= proofs.keys() and "?" not in proofs:
         return ".,", ["decimal points and decimal commas are mixed; each number was told by itself"]
-    return decide_decimal(texts, where), []
+    return decide_decimal(proofs.values(), where), []
 
 
 def _reading(cell: _Cell, status: ReadingStatus, decimals: str) -> WellReading:
@@ -386,12 +388,13 @@ def _group_wells(
     group: str, head: _Line, rows: Sequence[_Line | None], formulas: dict[str, str]
 ) -> tuple[tuple[WellLayout, ...], tuple[VendorWell, ...]]:
     """Layout and interpolated concentrations of one group; a row without a sample repeats the row above."""
-    columns = {name.lower(): at for at, name in reversed(list(enumerate(head.cells))) if name}
+    names = [(at, name.lower()) for at, name in enumerate(head.cells) if name]
+    columns = {name: at for at, name in reversed(names)}
     well_at = columns.get("wells", columns.get("well", 0))
-    nominal = next((at for name, at in columns.items() if name.startswith("conc") and "interp" not in formulas.get(name, "").lower()), None)
-    unit = _UNIT.search(head.cell(nominal)) if nominal is not None else None
-    interpolated = next((at for name, at in columns.items() if _is_interpolated(name, formulas)), None)
     role = next((role for words, role in _GROUP_ROLES if words.search(group)), WellRole.SPECIMEN)
+    nominal, diluted = _entered(names, formulas, role)
+    unit = _UNIT.search(head.cell(nominal)) if nominal is not None else None
+    interpolated = next((at for at, name in names if _is_interpolated(name, formulas)), None)
     sample, concentration, dilution = "", None, None
     layout, vendor = [], []
     for line in rows:
@@ -400,7 +403,7 @@ def _group_wells(
         if line.cell(columns.get("sample", 0)):
             sample = line.cell(columns.get("sample", 0))
             concentration = _number(line.cell(nominal)) if nominal is not None else None
-            dilution = _number(line.cell(columns["dilution"])) if "dilution" in columns else None
+            dilution = _number(line.cell(diluted)) if diluted is not None else None
         well, origin = well_name(*well_position(line.cell(well_at))), f"line {line.number}"
         fold = dilution if dilution is not None and dilution >= 1 else None
         layout.append(WellLayout(well, role, sample or None, concentration, fold, unit[0] if unit else None, origin))
@@ -409,10 +412,25 @@ def _group_wells(
     return tuple(layout), tuple(vendor)
 
 
+def _entered(names: Sequence[tuple[int, str]], formulas: dict[str, str], role: WellRole) -> tuple[int | None, int | None]:
+    """Columns of nominal concentrations and of dilutions: what a person entered for each sample, else what their names say.
+
+    The software prints a unit behind the name of the column that a person filled. What was entered for specimens is taken
+    for a concentration only where it is called one.
+    """
+    typed = [name for name, formula in formulas.items() if formula.lower().startswith(("!sampledescriptor", "!factor"))]
+    entered = [(at, name) for at, name in names if any(f"{name} ".startswith(f"{one} ") for one in typed)]
+    known = entered or [(at, name) for at, name in names if name.startswith(("conc", "dil")) and name not in formulas]
+    nominal = next((at for at, name in known if "dil" not in name and (name.startswith("conc") or role is not WellRole.SPECIMEN)), None)
+    return nominal, next((at for at, name in known if "dil" in name), None)
+
+
 def _is_interpolated(name: str, formulas: dict[str, str]) -> bool:
-    """Whether a column holds concentrations read off the curve, not yet multiplied by a dilution."""
+    """Whether a column holds the concentration of each well as read off the curve: no mean, not multiplied by a dilution."""
     formula = formulas.get(name)
-    return "interpx(" in formula.lower() if formula is not None else name in _INTERPOLATED_NAMES
+    if formula is None:
+        return name in _INTERPOLATED_NAMES
+    return "interpx(" in formula.lower() and _COMBINED.search(formula) is None
 
 
 def _number(text: str) -> float | None:

@@ -5,9 +5,16 @@ In flow the bytes of a csv export, as written or as saved again by Excel; out fl
 raw reading and ``Net MFI`` a reduced one, ``Count`` says of how many beads. Our tables hold one analyte
 per plate and well, so each analyte of each plate becomes a plate record: ``Batch Analyte``, in file
 order. ``Standard Expected Concentration`` and ``Control Expected Concentration`` give nominal values,
-``Dilution Factor`` folds, ``Units`` units, ``Result`` the software's own concentrations (dilution
-applied), ``Analysis Types`` its curve. A sample is a standard or a control if one of those sections or
-its own full word says so: ``S1`` alone may be anybody's specimen.
+``Dilution Factor`` folds, ``Units`` units, ``Result`` the software's own concentrations, ``Analysis
+Types`` its curve. A sample is a standard or a control if one of those sections or its own full word says
+so: ``S1`` alone may be anybody's specimen.
+
+Where background wells are designated the software subtracts their mean from every other well and calls
+the rest net MFI; without them net MFI is the median (Luminex IS 2.3 manual, 89-00002-00-110 Rev. B,
+"Background samples"; luminexcorp.com, "It's All About The Stats!"). ``Result`` may be ``<10 pg/mL``,
+``>10000 pg/mL`` or ``Invalid`` (IS 2.3 IVD manual, table D-2). That it carries the dilution factor is taken
+from the purpose of that factor, which is typed with each patient's sample; these manuals do not say it.
+Where the diluted wells of a file say otherwise, a note tells it.
 """
 
 import re
@@ -16,7 +23,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.beads import fluorescence, mass_unit, role_of_sample, split_beads, vendor_well
+from exvivo.formats.beads import doubt_dilutions, fluorescence, mass_unit, role_of_sample, split_beads, vendor_well
 from exvivo.formats.delimited import compose_rows, decide_decimal, decode_text, is_number_like, parse_number, signal_status
 from exvivo.formats.grid import Area, read_areas
 from exvivo.formats.workbook import is_workbook
@@ -35,6 +42,7 @@ from exvivo.study.design import (
 
 FORMAT = "xponent"
 _LOCATION = re.compile(r"(?:\d+\s*\()?\s*(?:(?P<plate>\d+)\s*,\s*)?(?P<well>[A-P]0*\d{1,2})\s*\)?", re.IGNORECASE)
+_BARE_PLACE = re.compile(rb"^(\d+\(\d+,[A-P]\d{1,2}\))(?=,)", re.MULTILINE)
 _TOTAL = "total events"
 _READ = {"median", "net mfi", "count", "result", "units", "standard expected concentration", "control expected concentration"}
 _READ |= {"dilution factor", "analysis types", "analysis coefficients", "warnings/errors"}
@@ -108,7 +116,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
     ------
     InputError : all at once: no medians, a section twice, places that are no wells, unknown words among numbers, two decimal marks
     """
-    areas, notes = read_areas(data, where)
+    areas, notes = read_areas(data if is_workbook(data) else _BARE_PLACE.sub(rb'"\1"', data), where)
     area = next((area for area in areas if any(True for _ in _section_starts(area))), areas[0])
     sections, faults = _sections(area, where)
     if "median" not in sections:
@@ -120,7 +128,7 @@ def parse(data: bytes, where: str) -> ExportRecord:
         raise InputError(faults)
     export = _Export(area, sections, _facts(area), decimal)
     plates = tuple(replace(plate, position=at) for at, plate in enumerate(_plates(export), 1))
-    return ExportRecord(FORMAT, plates, (*notes, *_notes(export)))
+    return ExportRecord(FORMAT, plates, (*notes, *_notes(export), *doubt_dilutions(plates)))
 
 
 def _section_starts(area: Area) -> Iterator[int]:

@@ -32,6 +32,8 @@ def minimise_from_all(fit: Plates, weight: Array, starts: Array) -> tuple[Array,
     leader = np.argmin(first, axis=1)
     rows = np.arange(n_plates)
     best, lowest = minimise(fit, weight, flat[rows, leader])
+    if n_starts == 1:
+        return best, lowest
     unclear = ~_is_clear(fit, weight, best, lowest)[:, None] & (first <= _HOPELESS * first[rows, leader][:, None] + TINY)
     unclear[rows, leader] = False
     for k in np.flatnonzero(unclear.any(axis=0)):

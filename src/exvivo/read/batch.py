@@ -44,9 +44,9 @@ def find_exports(paths: Sequence[Path], map_path: Path | None) -> Batch:
     paths : exports, or folders of exports
     map_path : one map for all exports, or a folder of maps called as their exports; None looks into ``maps`` beside each export
     """
-    faults: list[str] = []
     if map_path is not None and not map_path.exists():
-        faults.append(_absent(map_path))
+        return Batch((), (_absent(map_path),))
+    faults: list[str] = []
     exports: dict[Path, Path] = {}
     passed: list[Finding] = []
     for path in paths:

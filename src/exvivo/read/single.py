@@ -19,7 +19,7 @@ import polars as pl
 from exvivo.engine import Parcel, Work, digest_file
 from exvivo.errors import InputError, fault
 from exvivo.formats import maps
-from exvivo.read.batch import Asked, Batch
+from exvivo.read.batch import MAPS, Asked, Batch
 from exvivo.read.joining import Part, join_readouts
 from exvivo.read.linking import similar_specimens
 from exvivo.read.platemaps import read_layout
@@ -154,8 +154,8 @@ def _read_single(asked: Asked, parcel: Parcel) -> _Single:
     folder = asked.map_file.parent if asked.map_file is not None else asked.export.parent
     layout, found = read_layout(folder, described, tables, _design(readouts), Decisions())
     if not layout.height:
-        expected = "a plate map, or a layout inside the export"
-        raise InputError(fault(asked.export.name, "nothing says what its wells hold", expected, "Give --map FILE"))
+        expected = f"a plate map, {MAPS}/{asked.export.stem}.csv beside the export, or a layout inside it"
+        raise InputError(fault(asked.export.name, "nothing says what its wells hold", expected, "Put the map there, or name it with --map"))
     return _Single(asked, tables, layout, readouts, (*found, *similar_specimens(layout)))
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 
 from exvivo.numerics.curves import Curve
+from exvivo.report.chartfigures import Controls, collect_controls
 from exvivo.report.rebuilding import rebuild_curve
 from exvivo.study.design import in_order
 from exvivo.study.model import AssayRules, ElisaReadout
 from exvivo.study.run import Calibration
-from exvivo.study.statuses import SpecimenStatus
+from exvivo.study.statuses import AGAINST, SpecimenStatus
 from exvivo.study.tables import Table
 
 Row = Mapping[str, Any]
@@ -45,7 +46,8 @@ class PlateView:
     label, unit : of the analyte
     curve, row : standard curve, and its row of CURVES; None when there is none
     wells : rows of the whole plate, those of other analytes among them
-    verdicts, concentrations, comparison, findings : its own rows
+    verdicts, limit_rows, concentrations, comparison, findings : its own rows
+    controls : QCs of its analyte on all plates
     replicates, max_cv_pct : what its limits of quantification stand for
     """
 
@@ -58,9 +60,11 @@ class PlateView:
     row: Row | None
     wells: tuple[Row, ...]
     verdicts: tuple[Row, ...]
+    limit_rows: tuple[Row, ...]
     concentrations: tuple[Row, ...]
     comparison: tuple[Row, ...]
     findings: tuple[Row, ...]
+    controls: Controls
     replicates: int
     max_cv_pct: float
 
@@ -76,8 +80,8 @@ class PlateView:
 
     @property
     def refusing(self) -> tuple[str, ...]:
-        """Rules that were not met, each once."""
-        return tuple(dict.fromkeys(str(row["rule"]) for row in self.verdicts if not row["passed"] and row["rule"] != "accepted"))
+        """Rules that were not met, each once; those whose question stays open are not among them."""
+        return tuple(dict.fromkeys(str(row["rule"]) for row in self.verdicts if row["outcome"] in AGAINST and row["rule"] != "accepted"))
 
     @property
     def limits(self) -> tuple[float | None, float | None]:
@@ -86,13 +90,14 @@ class PlateView:
 
     def key(self) -> list[object]:
         """Everything that its page depends on."""
-        parts = (self.wells, self.verdicts, self.concentrations, self.comparison, self.findings)
-        return [self.name, self.label, self.row, self.replicates, self.max_cv_pct, *([list(map(dict, part)) for part in parts])]
+        parts = (self.wells, self.verdicts, self.limit_rows, self.concentrations, self.comparison, self.findings)
+        plain = [self.name, self.label, self.row, self.replicates, self.max_cv_pct, *self.controls.key()]
+        return [*plain, *([list(map(dict, part)) for part in parts])]
 
 
 @dataclass(frozen=True, slots=True)
 class PlateSummary:
-    """One plate and analyte in a line: verdict, limits on the plate, how many specimens have which status."""
+    """One plate and analyte in a line: verdict, limits on the plate, how many specimens have which status, its page if drawn."""
 
     plate: str
     analyte: str
@@ -101,7 +106,7 @@ class PlateSummary:
     uloq: float | None
     unit: str | None
     counts: Mapping[str, int]
-    page: str
+    page: str | None
 
 
 def list_plates(bench: Bench) -> tuple[PlateView, ...]:
@@ -116,13 +121,16 @@ def list_plates(bench: Bench) -> tuple[PlateView, ...]:
         if analyte in bench.readouts
     ]
     names = name_files([_plain_name(plate, analyte, bench.readouts) for plate, analyte in pairs])
-    return tuple(_view(bench, pair, name, by_plate[pair[0]]) for pair, name in zip(pairs, names, strict=True))
+    controls = {name: collect_controls(bench.calibration, name, bench.rules.qc_tolerance_pct) for name in bench.readouts}
+    return tuple(_view(bench, pair, name, by_plate[pair[0]], controls[pair[1]]) for pair, name in zip(pairs, names, strict=True))
 
 
-def summarise_plates(bench: Bench) -> tuple[PlateSummary, ...]:
+def summarise_plates(bench: Bench, *, pages: bool = True) -> tuple[PlateSummary, ...]:
     """One line for each plate and analyte."""
     return tuple(
-        PlateSummary(view.plate, view.analyte, view.accepted, *view.limits, view.unit, count_statuses(view), page_of(view))
+        PlateSummary(
+            view.plate, view.analyte, view.accepted, *view.limits, view.unit, count_statuses(view), page_of(view) if pages else None
+        )
         for view in list_plates(bench)
     )
 
@@ -138,7 +146,7 @@ def page_of(view: PlateView) -> str:
     return f"plates/{view.name}.html"
 
 
-def _view(bench: Bench, pair: tuple[str, str], name: str, wells: Sequence[Row]) -> PlateView:
+def _view(bench: Bench, pair: tuple[str, str], name: str, wells: Sequence[Row], controls: Controls) -> PlateView:
     plate, analyte = pair
     readout = bench.readouts[analyte]
     calibration = bench.calibration
@@ -153,9 +161,11 @@ def _view(bench: Bench, pair: tuple[str, str], name: str, wells: Sequence[Row]) 
         row=row,
         wells=tuple(wells),
         verdicts=tuple(_rows(calibration.verdicts.frame, plate, analyte)),
+        limit_rows=tuple(_rows(calibration.limits.frame, plate, analyte)),
         concentrations=tuple(_rows(calibration.concentrations.frame, plate, analyte)),
         comparison=tuple(_rows(bench.comparison, plate, analyte)),
         findings=tuple(row for row in bench.findings.rows() if plate in {row["place"], str(row["place"]).split("/")[0]}),
+        controls=controls,
         replicates=readout.replicates,
         max_cv_pct=bench.rules.max_cv_pct,
     )

@@ -5,6 +5,7 @@ The file holds its style and its figures; nothing is loaded. Text from files and
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -13,11 +14,13 @@ from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
 from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
 from exvivo.report.pairs import collect_pairs
+from exvivo.report.performance import list_agreement, list_analytes, list_moved, list_plate_limits
 from exvivo.report.sections import (
     EstimateGroup,
     Grid,
     State,
     count_exclusions,
+    label_analyte,
     list_assumed,
     list_decisions,
     list_estimates,
@@ -70,6 +73,10 @@ class Page:
     crosstables: tuple[Grid, ...]
     supplementary: Grid
     smallest_p: Grid
+    analytes: Grid
+    limits: Grid
+    moved: Grid
+    agreement: Grid
     verdicts: tuple[Grid, Grid]
     findings: Grid
     excluded: Grid
@@ -99,6 +106,9 @@ def compose_document(run: Run, words: Wording, versions: Mapping[str, str], prog
         record=run.decisions,
         blinded=run.inputs.blinded,
         arms=_arms(run.protocol),
+        max_cv=run.protocol.assays.rules.max_cv_pct,
+        tolerance=run.protocol.assays.rules.qc_tolerance_pct,
+        has_scores=any(row["z"] is not None for row in run.calibration.controls.rows()),
     )
 
 
@@ -110,6 +120,7 @@ def _arms(protocol: Protocol) -> str:
 
 def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progress: Progress) -> Page:
     later = run.without_post_hoc.rows()
+    label = partial(label_analyte, run)
     return Page(
         protocol=run.protocol,
         headline=state_headline(run, words),
@@ -128,6 +139,10 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         crosstables=list_crosstables(run, words),
         supplementary=list_supplementary(run, words),
         smallest_p=list_smallest_p(run, words),
+        analytes=list_analytes(run.calibration, label, words),
+        limits=list_plate_limits(run.calibration, label, words),
+        moved=list_moved(run.calibration, label, words),
+        agreement=list_agreement(run.calibration, label, words),
         verdicts=list_verdicts(run, words),
         findings=list_findings(run, words),
         excluded=count_exclusions(run, words),

@@ -7,20 +7,22 @@ import polars as pl
 from markupsafe import Markup
 
 from exvivo.engine import Progress
+from exvivo.report.chartfigures import collect_controls, draw_controls
 from exvivo.report.curvefigures import draw_curves
 from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
-from exvivo.report.sections import percent
+from exvivo.report.sections import label_analyte, percent
 from exvivo.report.theme import Spec, render_svg
 from exvivo.report.wording import Wording
 from exvivo.study.design import in_order
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
+from exvivo.study.statuses import AGAINST
 
 LABEL = "drawing"
-PLACES = ("pairs", "overview", "modifiers", "curves", "sheets", "verdicts")
+PLACES = ("pairs", "overview", "modifiers", "curves", "controls", "sheets", "verdicts")
 """Where figures stand in the report."""
 
 
@@ -49,6 +51,7 @@ def plan_drawings(run: Run, words: Wording) -> Iterator[Planned]:
         yield from _plan_overview(run, words)
         yield from _plan_modifiers(run, words)
     yield from _plan_curves(run)
+    yield from _plan_controls(run, words)
     yield from _plan_sheets(run)
     yield from _plan_verdicts(run, words)
 
@@ -102,8 +105,14 @@ def _plan_curves(run: Run) -> Iterator[Planned]:
     refused = frozenset(row["plate"] for row in calibration.verdicts.frame.iter_rows(named=True) if not row["accepted"])
     for k, analyte in enumerate(calibration.curves.frame["analyte"].unique(maintain_order=True).sort().to_list()):
         curves = sorted(calibration.curves.frame.filter(pl.col("analyte") == analyte).to_dicts(), key=lambda row: in_order(row["plate"]))
-        label = run.protocol.assays.readouts[analyte].label if analyte in run.protocol.assays.readouts else str(analyte)
-        yield Planned("curves", f"curves-{k}", label, draw_curves(curves, calibration.wells.frame, refused))
+        yield Planned("curves", f"curves-{k}", label_analyte(run, analyte), draw_curves(curves, calibration.wells.frame, refused))
+
+
+def _plan_controls(run: Run, words: Wording) -> Iterator[Planned]:
+    for k, analyte in enumerate(run.calibration.controls.frame["analyte"].unique().sort().to_list()):
+        figure = draw_controls(collect_controls(run.calibration, analyte, run.protocol.assays.rules.qc_tolerance_pct), words)
+        if figure is not None:
+            yield Planned("controls", f"controls-{k}", label_analyte(run, analyte), figure)
 
 
 def _plan_sheets(run: Run) -> Iterator[Planned]:
@@ -146,7 +155,7 @@ def _tiles(rows: Sequence[Mapping[str, object]], words: Wording) -> list[Tile]:
     accepted: dict[tuple[str, str], bool] = {}
     for row in rows:
         plate, analyte, rule = str(row["plate"]), str(row["analyte"]), str(row["rule"])
-        held.setdefault((plate, analyte, rule), []).append(bool(row["passed"]))
+        held.setdefault((plate, analyte, rule), []).append(row["outcome"] not in AGAINST)
         accepted[plate, analyte] = bool(row["accepted"])
     order = {rule: i for i, rule in enumerate(words.sections["rule"])}
     ordered = sorted(held, key=lambda key: (accepted[key[0], key[1]], key[1], in_order(key[0]), order.get(key[2], len(order)), key[2]))

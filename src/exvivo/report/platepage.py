@@ -15,6 +15,8 @@ from markupsafe import Markup
 
 from exvivo.engine import Parcel, Work
 from exvivo.report.bench import Bench, PlateView, list_plates
+from exvivo.report.chartfigures import draw_controls, has_targets
+from exvivo.report.performance import list_limits
 from exvivo.report.platefigures import draw_curve, draw_glance, draw_precision, draw_residuals
 from exvivo.report.plategrids import draw_readings, draw_residuals_on_plate
 from exvivo.report.platetables import (
@@ -40,6 +42,8 @@ INDEX = "index.html"
 FOLD_ABOVE = 12
 PICTURE_SCALE = 1.6
 LINE_LENGTH = 170
+TITLES = {"controls": ("charts", "title")}
+"""Where texts of figures stand that the section of the plate lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Glance:
 def compose_pages(bench: Bench, work: Work) -> Mapping[str, bytes]:
     """Files of all pages, by path inside the output folder."""
     views = list_plates(bench)
-    parcels = work.map(draw_plate, views, key=PlateView.key, label="drawing", version=1)
+    parcels = work.map(draw_plate, views, key=PlateView.key, label="drawing", version=2)
     files: dict[str, bytes] = {}
     for view, parcel in zip(views, parcels, strict=True):
         files[f"{FOLDER}/{view.name}.html"] = str(parcel.facts["html"]).encode()
@@ -83,11 +87,12 @@ def draw_plate(view: PlateView) -> Parcel:
 def compose_page(view: PlateView, words: Wording) -> str:
     """A plate's page as HTML."""
     figures = _figures(view, words)
-    drawn = {name: Markup(render_svg(figure, name, words.say("plate", name))) for name, figure in figures.items()}  # noqa: S704  escaped inside
+    drawn = {name: Markup(render_svg(figure, name, words.say(*TITLES.get(name, ("plate", name))))) for name, figure in figures.items()}  # noqa: S704  escaped inside
     return _environment().get_template("plate.html.jinja").render(
         view=view, say=words.say, drawn=drawn, told=tell_plate(view, words), counts=tell_counts(view, words),
         refusing=[words.name("rule", rule) for rule in view.refusing],
         standards=list_standards(view, words), qcs=list_qcs(view, words), rules=list_rules(view, words), checks=list_checks(view, words),
+        limits=list_limits(view, words),
         concentrations=list_concentrations(view, words), odd=list_odd_wells(view, words), findings=list_plate_findings(view, words),
         fold_above=FOLD_ABOVE, png=quote(f"{view.name}.png"),
     )  # fmt: skip
@@ -105,7 +110,7 @@ def compose_picture(view: PlateView, words: Wording) -> Spec:
     if "comparison" in figures:
         left.append(tables.pop(0))
         right = [figures["precision"], figures["residual_map"], figures["comparison"], rules, *tables]
-    rows = [beside([below(left, 24), below(right, 24)], 46), *([figures["concentrations"]] if "concentrations" in figures else [])]
+    rows = [beside([below(left, 24), below(right, 24)], 46), *(figures[name] for name in ("concentrations", "controls") if name in figures)]
     accepted = words.say("words", "accepted" if view.accepted else "refused")
     head = f"{words.say('plate', 'title', {'plate': view.plate, 'label': view.label})}: {accepted}"
     rules_missed = ", ".join(words.name("rule", rule) for rule in view.refusing)
@@ -125,8 +130,15 @@ def _figures(view: PlateView, words: Wording) -> dict[str, Spec]:
         "precision": draw_precision(view, words),
         "concentrations": draw_concentrations(view, words),
         "comparison": draw_comparison(view, words),
+        "controls": _draw_charts(view, words),
     }
     return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _draw_charts(view: PlateView, words: Wording) -> Spec | None:
+    figure = draw_controls(view.controls, words, plate=view.plate, columns=4)
+    note = words.say("charts", "note" if has_targets(view.controls) else "note_few")
+    return None if figure is None else titled(figure, words.say("charts", "title"), note)
 
 
 def _glance(view: PlateView, svg: Markup, words: Wording) -> Glance:

@@ -9,11 +9,11 @@ from exvivo.numerics.curves import Weighting
 from exvivo.report.bench import PlateView, count_statuses
 from exvivo.report.numbers import print_df, print_nominal, print_number
 from exvivo.report.plategrids import is_left_out, well_state
-from exvivo.report.sections import Grid, GridRow, heads, print_range
+from exvivo.report.sections import Grid, GridRow, heads, print_observed, print_range
 from exvivo.report.specimenfigures import tell_concentration
 from exvivo.report.wording import Wording
 from exvivo.study.design import WellRole, in_order, well_position
-from exvivo.study.statuses import SpecimenStatus, WellStatus
+from exvivo.study.statuses import AGAINST, RuleOutcome, SpecimenStatus, WellStatus
 from exvivo.study.tables import Table
 
 Row = Mapping[str, Any]
@@ -102,10 +102,21 @@ def list_rules(view: PlateView, words: Wording) -> Grid:
 def _print_rule(rule: str, checks: Sequence[Row], words: Wording) -> GridRow:
     held = sum(bool(row["passed"]) for row in checks)
     found = print_number(checks[0]["observed"]) if len(checks) == 1 else _spread(checks)
-    told = words.say("words", "yes" if held == len(checks) else "no") if len(checks) == 1 else f"{held} / {len(checks)}"
+    told = words.say("rule_outcome", checks[0]["outcome"]) if len(checks) == 1 else f"{held} / {len(checks)}"
+    unclear = sum(row["outcome"] == RuleOutcome.NOT_SHOWN for row in checks)
+    told += words.say("words", "open", {"count": unclear}) if unclear and len(checks) > 1 else ""
+    tone = "" if not any(row["outcome"] in AGAINST for row in checks) else ("warn" if checks[0]["accepted"] else "bad")
+    return GridRow((words.name("rule", rule), found, _allowed(checks, words), told), tone)
+
+
+def _allowed(checks: Sequence[Row], words: Wording) -> str:
+    """The loosest of what is allowed; both ends where one check has the upper and another the lower one."""
+    one_sided = {(row["low"] is None, row["high"] is None) for row in checks}
+    if one_sided == {(True, False), (False, True)}:
+        ends = sorted(((row["low"], row["high"]) for row in checks), key=lambda end: end[1] is None)
+        return ", ".join(dict.fromkeys(print_range(low, high, words) for low, high in ends))
     loosest = min(checks, key=lambda row: row["low"] if row["low"] is not None else 0.0)
-    tone = "" if held == len(checks) else ("warn" if checks[0]["accepted"] else "bad")
-    return GridRow((words.name("rule", rule), found, print_range(loosest["low"], loosest["high"], words), told), tone)
+    return print_range(loosest["low"], loosest["high"], words)
 
 
 def _spread(checks: Sequence[Row]) -> str:
@@ -114,15 +125,18 @@ def _spread(checks: Sequence[Row]) -> str:
 
 
 def list_checks(view: PlateView, words: Wording) -> Grid:
-    """Every check of every rule, those that failed first."""
-    rows = sorted(view.verdicts, key=lambda row: (bool(row["passed"]), str(row["rule"]), in_order(str(row["subject"] or ""))))
+    """Every check of every rule: those that failed, those that stay open, those that held."""
+    rows = sorted(
+        view.verdicts,
+        key=lambda row: (row["outcome"] not in AGAINST, bool(row["passed"]), str(row["rule"]), in_order(str(row["subject"] or ""))),
+    )
     printed = [
         GridRow(
             (
-                words.name("rule", str(row["rule"])), str(row["subject"] or ""), print_number(row["observed"]),
-                print_range(row["low"], row["high"], words), _held(row, words),
+                words.name("rule", str(row["rule"])), str(row["subject"] or ""), print_observed(row),
+                print_range(row["low"], row["high"], words), words.say("rule_outcome", row["outcome"]),
             ),
-            "" if row["passed"] else ("warn" if row["accepted"] else "bad"),
+            "" if row["outcome"] not in AGAINST else ("warn" if row["accepted"] else "bad"),
         )
         for row in rows
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from exvivo.study.design import in_order
 from exvivo.study.model import Contrast, Factor, Modifier, ModifierKind, Outcome
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
-from exvivo.study.statuses import EffectRole, EffectStatus, Reason, Rule, Severity
+from exvivo.study.statuses import AGAINST, EffectRole, EffectStatus, Reason, Rule, Severity
 
 Row = Mapping[str, object]
 
@@ -235,6 +235,12 @@ def level_labels(protocol: Protocol, contrast: Contrast) -> tuple[str, str]:
     return labels.get(contrast.level, contrast.level), labels.get(contrast.versus, contrast.versus)
 
 
+def label_analyte(run: Run, analyte: str) -> str:
+    """Label of an analyte; its code where the protocol has none."""
+    readout = run.protocol.assays.readouts.get(analyte)
+    return analyte if readout is None else readout.label
+
+
 def percent(share: float) -> str:
     """A share as a percentage without needless digits."""
     return f"{100 * share:g}"
@@ -342,14 +348,15 @@ def _few_pairs(run: Run, below: int) -> list[tuple[int, list[str]]]:
 
 
 def list_verdicts(run: Run, words: Wording) -> tuple[Grid, Grid]:
-    """Rules that failed, then rules that held, by plate; what held for single specimens is left to the table."""
+    """Rules that failed, then those that stay open or held, by plate; the latter for single specimens are left to the table."""
     rows = sorted(
         run.calibration.verdicts.rows(), key=lambda r: (bool(r["accepted"]), in_order(str(r["plate"])), str(r["analyte"]), str(r["rule"]))
     )
     names = heads(words, "plate", "analyte", "rule", "subject", "observed", "allowed", "passed")
-    failed = tuple(_print_verdict(row, words) for row in rows if not row["passed"])
-    held = tuple(_print_verdict(row, words) for row in rows if row["passed"] and row["rule"] not in PER_SPECIMEN)
-    return Grid(names, failed, frozenset({4})), Grid(names, held, frozenset({4}))
+    failed = tuple(_print_verdict(row, words) for row in rows if row["outcome"] in AGAINST)
+    others = [row for row in rows if row["outcome"] not in AGAINST and row["rule"] not in PER_SPECIMEN]
+    told = tuple(_print_verdict(row, words) for row in sorted(others, key=lambda row: bool(row["passed"])))
+    return Grid(names, failed, frozenset({4})), Grid(names, told, frozenset({4}))
 
 
 def _print_verdict(row: Row, words: Wording) -> GridRow:
@@ -359,11 +366,18 @@ def _print_verdict(row: Row, words: Wording) -> GridRow:
         str(row["analyte"]),
         words.name("rule", str(row["rule"])),
         str(row["subject"] or ""),
-        print_number(real(row["observed"])),
+        print_observed(row),
         print_range(real(row["low"]), real(row["high"]), words),
         words.say("rule_outcome", str(row["outcome"])),
     )
-    return GridRow(cells, "" if row["passed"] else ("warn" if row["accepted"] else "bad"))
+    return GridRow(cells, "" if row["outcome"] not in AGAINST else ("warn" if row["accepted"] else "bad"))
+
+
+def print_observed(row: Row) -> str:
+    """What a rule found, with its 90 % interval where the rule is a test of equivalence."""
+    found = print_number(real(row["observed"]))
+    interval = print_interval(real(row["ci_low"]), real(row["ci_high"]))
+    return f"{found} ({interval})" if interval else found
 
 
 def print_range(low: float | None, high: float | None, words: Wording) -> str:

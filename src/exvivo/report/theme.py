@@ -140,10 +140,10 @@ def _reduce(image: Image.Image) -> Image.Image:
     """The image in a palette, a quarter of the bytes: common colours are exact, edges of letters and points nearly so."""
     pixels = np.asarray(image, dtype=np.int32)
     codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
-    counts = np.bincount(codes.ravel(), minlength=1 << 24)
-    held = np.flatnonzero(counts)
-    colours = np.stack([held >> 16, (held >> 8) & 255, held & 255], axis=1)
-    palette = _choose_palette(colours[np.argsort(-counts[held], kind="stable")])
+    counted = sorted((-count, colour) for count, colour in image.getcolors(1 << 24) or [])
+    colours = np.array([colour for _, colour in counted], dtype=np.int64)
+    held = (colours[:, 0] << 16) | (colours[:, 1] << 8) | colours[:, 2]
+    palette = _choose_palette(colours)
     nearest = np.zeros(1 << 24, dtype=np.uint8)
     nearest[held] = np.argmin(np.sum(palette**2, axis=1) - 2.0 * (colours.astype(np.float64) @ palette.T), axis=1)
     reduced = Image.fromarray(nearest[codes])

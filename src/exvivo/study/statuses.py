@@ -195,6 +195,10 @@ class RuleOutcome(StrEnum):
     DIFFERS = "differs"
 
 
+AGAINST = frozenset({RuleOutcome.FAILED, RuleOutcome.DIFFERS})
+"""What speaks against a plate; a question that stays open does not."""
+
+
 class LimitKind(StrEnum):
     """A limit of a curve, at the plate."""
 

@@ -68,7 +68,7 @@ def exports(draw: st.DrawFn) -> ExportRecord:
 
 
 def bare(record: ExportRecord, unit: str | None) -> ExportRecord:
-    """The record without places; one unit holds for a whole file."""
+    """The record without places or doubts about concentrations that were drawn; one unit holds for a whole file."""
 
     def strip(plate: PlateRecord) -> PlateRecord:
         curve = plate.vendor_curve and replace(plate.vendor_curve, origin="", unit=unit, parameters=dict(plate.vendor_curve.parameters))
@@ -80,7 +80,8 @@ def bare(record: ExportRecord, unit: str | None) -> ExportRecord:
             vendor_curve=curve,
         )
 
-    return replace(record, plates=tuple(strip(plate) for plate in record.plates))
+    notes = tuple(note for note in record.notes if "diluted wells" not in note)
+    return replace(record, plates=tuple(strip(plate) for plate in record.plates), notes=notes)
 
 
 @settings(max_examples=30, deadline=None)

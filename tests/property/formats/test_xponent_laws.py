@@ -64,7 +64,7 @@ def laid(well: str, name: str, nominal: float | None, fold: float, unit: str | N
 
 
 def bare(record: ExportRecord) -> ExportRecord:
-    """The record without places."""
+    """The record without places, and without doubts about concentrations that were drawn, not read off a curve."""
 
     def strip(plate: PlateRecord) -> PlateRecord:
         curve = plate.vendor_curve and replace(plate.vendor_curve, origin="", parameters=dict(plate.vendor_curve.parameters))
@@ -76,7 +76,8 @@ def bare(record: ExportRecord) -> ExportRecord:
             vendor_curve=curve,
         )
 
-    return replace(record, plates=tuple(strip(plate) for plate in record.plates))
+    notes = tuple(note for note in record.notes if "diluted wells" not in note)
+    return replace(record, plates=tuple(strip(plate) for plate in record.plates), notes=notes)
 
 
 @settings(max_examples=40, deadline=None)

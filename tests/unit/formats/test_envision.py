@@ -57,6 +57,12 @@ def message(text: str) -> str:
     return str(caught.value)
 
 
+def test_a_measurement_is_named_under_meas_where_there_is_no_label() -> None:
+    older = block(label="A450").replace(",Measured height,Group,Label,", ",Measured height,Group,Meas,").replace("channel 1 (A)", " (RFU)")
+    (plate,) = read(older + FOOT + LABEL + FILTER).plates
+    assert {one.wavelength_nm for one in plate.readings} == {451}
+
+
 def test_the_filter_of_the_label_gives_the_wavelength() -> None:
     (plate,) = read(block() + FOOT + LABEL + FILTER).plates
     assert (plate.name, len(plate.readings)) == ("V7", 96)

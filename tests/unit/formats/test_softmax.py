@@ -192,6 +192,47 @@ def test_rows_of_a_group_may_be_short_or_blank() -> None:
     assert [(one.well, one.status) for one in found.vendor_wells] == [("A1", "quantified"), ("A2", "missing"), ("B1", "missing")]
 
 
+def of_table(head: str, cells: str, formulas: dict[str, str], title: str = "Group: Samples") -> PlateRecord:
+    """The plate of a file with one group of one row and its formulas."""
+    foot = "".join(f"{at}\t{name}\t{formula}\n" for at, (name, formula) in enumerate(formulas.items(), 1))
+    table = f"{title}\nSample\tWells\t{head}\n01\tA1\t{cells}\n\nGroup Column\tFormula Name\tFormula\n{foot}"
+    (found,) = parsed(ABSORBANCE.format(1, 8) + "\n" + panel(*["0.1"] * 8), table).plates
+    return found
+
+
+@pytest.mark.parametrize("name", ["DilutionFactor", "Dilution Factor ", "Sample Dilution"])
+@pytest.mark.parametrize("formula", ["!SampleDescriptor", "!Factor"])
+def test_a_dilution_is_what_a_person_entered_by_that_name(name: str, formula: str) -> None:
+    formulas = {"Mean_Dil": f"Average(Result)*'{name.strip()}'", name.strip(): formula}
+    (well,) = of_table(f"Mean_Dil\t{name}", "880\t150.000", formulas).layout
+    assert (well.dilution, well.concentration) == (150.0, None)
+
+
+def test_a_standard_has_what_was_entered_for_it_whatever_its_column_is_called() -> None:
+    found = of_table(
+        "Standard Value ng/mL\tOD", "100.000\t0.401", {"Standard Value": "!SampleDescriptor", "OD": "!WellValues"}, "Group: Standards"
+    )
+    assert [(one.concentration, one.unit, one.dilution) for one in found.layout] == [(100.0, "ng/mL", None)]
+
+
+def test_a_number_entered_for_a_specimen_under_another_name_is_not_guessed() -> None:
+    (well,) = of_table("Day\tOD", "14\t0.401", {"Day": "!SampleDescriptor"}).layout
+    assert (well.concentration, well.dilution) == (None, None)
+
+
+def test_concentrations_that_are_means_or_carry_a_dilution_are_not_those_of_the_well() -> None:
+    formulas = {
+        "Mean": "Average(InterpX(Std@StandardCurve,OD))",
+        "BCC": '"InterpX(Std@StandardCurve,OD)"',
+        "Range": "If (BCC>1,InterpX(Std@StandardCurve,OD)*Dilution,NoNum)",
+        "Dilution": "!SampleDescriptor",
+    }
+    found = of_table("Mean\tBCC\tRange\tDilution", "2.80e8\t2.87e8\t1.15e12\t4000", formulas)
+    assert [(one.concentration, one.text) for one in found.vendor_wells] == [(2.87e8, "2.87e8")]
+    assert [one.dilution for one in found.layout] == [4000.0]
+    assert not of_table("Mean\tRange", "2.80e8\t1.15e12", {name: formulas[name] for name in ("Mean", "Range")}).vendor_wells
+
+
 @pytest.mark.parametrize(("delimiter", "quote"), [(",", ""), (";", ""), (",", '"')])
 @pytest.mark.parametrize("layout", ["TimeFormat", "PlateFormat"])
 def test_other_separators_are_read(delimiter: str, quote: str, layout: str) -> None:

@@ -135,6 +135,36 @@ def test_a_file_saved_again_by_excel_reads_the_same() -> None:
     assert found[0].readings[0].origin == "x!A10"
 
 
+def test_places_without_quotation_marks_are_places() -> None:
+    bare = WHOLE.replace('"', "")
+    assert "\n1(1,A1),Background0,24," in bare
+    assert [plate.readings for plate in read(bare).plates] == [plate.readings for plate in read(WHOLE).plates]
+
+
+@pytest.mark.parametrize(("carried", "told"), [(True, 0), (False, 1)])
+def test_results_that_do_not_carry_the_dilution_are_told(*, carried: bool, told: int) -> None:
+    concentrations = {"Standard1": 1000.0, "Standard2": 100.0, "Standard3": 10.0, "U1": 700.0, "U2": 60.0, "U3": 25.0}
+    rows = list(enumerate(concentrations.items(), 1))
+
+    def table(title: str, cells: list[float]) -> list[str]:
+        body = [f'"{at}(1,A{at})","{name}","{cell}"' for (at, (name, _)), cell in zip(rows, cells, strict=True)]
+        return [f'"DataType:","{title}"', f'"Location","Sample","{"IL-6" if title != "Dilution Factor" else title}"', *body, ""]
+
+    folds = [1.0 if name.startswith("Standard") else 4.0 for name in concentrations]
+    results = [value * fold if carried else value for value, fold in zip(concentrations.values(), folds, strict=True)]
+    medians = [20.0 * value**0.9 for value in concentrations.values()]
+    found = read("\n".join([*HEAD, *table("Median", medians), *table("Result", results), *table("Dilution Factor", folds)]))
+    notes = [note for note in found.notes if "diluted wells" in note]
+    assert len(notes) == told
+    assert all("3 of 3 diluted wells" in note for note in notes)
+
+
+def test_results_and_medians_below_zero_raise_no_doubt_and_no_error() -> None:
+    below = WHOLE.replace('"10921.5"', '"-3"').replace('"98"', '"-0.5"')
+    assert below.count('"-3"') == below.count('"-0.5"') == 1
+    assert not [note for note in read(below).notes if "diluted wells" in note]
+
+
 def test_a_decimal_comma_stays_one() -> None:
     text = (
         WHOLE.replace('","', '";"')

@@ -18,10 +18,11 @@ from exvivo.read.batch import find_exports
 from exvivo.read.single import read_exports
 from exvivo.report.bench import Bench, PlateView, list_plates, name_files, summarise_plates
 from exvivo.report.numbers import print_nominal, shorten_names
+from exvivo.report.performance import list_limits
 from exvivo.report.platefigures import draw_curve, draw_glance, draw_precision, draw_residuals
 from exvivo.report.plategrids import draw_readings, draw_residuals_on_plate, standardise_wells
 from exvivo.report.platepage import compose_page, compose_picture
-from exvivo.report.platetables import list_concentrations, list_odd_wells, list_rules, list_standards
+from exvivo.report.platetables import list_checks, list_concentrations, list_odd_wells, list_rules, list_standards
 from exvivo.report.specimenfigures import draw_comparison, draw_concentrations, tell_concentration
 from exvivo.report.theme import Spec, compose_spec, render_png
 from exvivo.report.wording import load_wording
@@ -184,6 +185,33 @@ def test_tables_hold_every_level_state_and_specimen(view: PlateView) -> None:
     assert all(row.cells[4].startswith("plate.csv, ") for row in list_odd_wells(view, WORDS).rows if row.cells[0] != "D4")
     rules = {row.cells[0]: row.cells[3] for row in list_rules(view, WORDS).rows}
     assert rules["recovery of standards, %"].endswith("/ 7")
+    allowed = {row.cells[0]: row.cells[2] for row in list_rules(view, WORDS).rows}
+    assert allowed["range reaches the outermost standard"] == "at most 15.6, at least 1000"
+
+
+def test_a_test_of_agreement_that_stays_open_is_no_rule_that_was_missed(view: PlateView) -> None:
+    row = {"rule": "dilution-linearity", "subject": "S01 1:40 / 1:20", "observed": 1.1, "low": 0.8, "high": 1.25, "ci_low": 0.7,
+           "ci_high": 1.7, "p": None, "outcome": "not-shown", "passed": False, "accepted": True}  # fmt: skip
+    unclear = replace(view, verdicts=(*view.verdicts, row, {**row, "subject": "S02", "outcome": "shown", "passed": True}))
+    assert unclear.refusing == view.refusing
+    (told,) = [line for line in list_rules(unclear, WORDS).rows if line.cells[0] == WORDS.say("rule", "dilution-linearity")]
+    assert (told.cells[3], told.tone) == ("1 / 2, 1 open", "")
+    checks = [line.cells for line in list_checks(unclear, WORDS).rows if line.cells[0] == WORDS.say("rule", "dilution-linearity")]
+    assert checks[0][2:] == ("1.10 (0.700 to 1.70)", "0.800 to 1.25", "agreement not shown")
+    differing = replace(view, verdicts=(*view.verdicts, {**row, "outcome": "differs"}))
+    assert "dilution-linearity" in differing.refusing
+
+
+def test_every_limit_of_a_plate_is_listed_and_its_page_shows_what_plates_share(view: PlateView) -> None:
+    limits = list_limits(view, WORDS)
+    assert len(limits.rows) == len(view.limit_rows) > 6
+    assert [row.cells[0] for row in limits.rows if row.cells[4]] == [
+        WORDS.say("limit", name) for name in ("lloq", "uloq") for row in view.limit_rows if row["limit"] == name and row["used"]
+    ]
+    others = [{**row, "plate": f"other {k}:1", "order": k + 2} for k in range(3) for row in view.controls.rows]
+    shared = replace(view, controls=replace(view.controls, rows=(*view.controls.rows, *others)))
+    assert WORDS.say("charts", "title") in compose_page(shared, WORDS)
+    assert WORDS.say("charts", "title") not in compose_page(view, WORDS), "one plate is no chart"
 
 
 def test_ratios_to_the_readers_concentrations_are_drawn_with_their_limits_of_agreement(compared: PlateView) -> None:
