@@ -36,6 +36,7 @@ Row = Mapping[str, object]
 FEWEST_LEVELS = {Model.FOUR: 4, Model.FIVE: 5, Model.POWER_LAW: 2, Model.AUTO: 4}  # as many as the curve has parameters
 TOP_TOLERANCE = 0.05
 REDUCED_ABSOLUTE, REDUCED_RELATIVE = 0.002, 0.01
+LARGEST_SIGNAL = 1e15  # no reader counts further
 REDUCED_FLUORESCENCE, OPTICAL_LIMIT = 0.5, 10.0  # fluorescence is printed in halves; no absorbance reaches 10
 
 
@@ -255,7 +256,8 @@ def _read_well(place: tuple[str, str], row: Row | None, readings: Sequence[Row],
     lacking = choice.reference is not None and (reference is None or reference["status"] != WellStatus.OK)
     status = WellStatus.EMPTY if main is None else WellStatus(str(main["status"]))
     reason = None if main is not None else Reason.NO_READING
-    if status in {WellStatus.OK, WellStatus.OVERFLOW} and lacking:
+    absurd = status == WellStatus.OK and abs(_real(main, "signal") or 0.0) > LARGEST_SIGNAL
+    if absurd or (status in {WellStatus.OK, WellStatus.OVERFLOW} and lacking):
         status, reason = WellStatus.MISSED, Reason.NO_READING
     raw = _real(main, "signal") if status == WellStatus.OK else None
     background = None if lacking else _real(reference, "signal")

@@ -20,7 +20,7 @@ from exvivo.numerics.inference import Array, error_of_interval
 from exvivo.study.statuses import EffectStatus
 
 Loadings = Mapping[tuple[str, str], Array]
-"""Loading of each (plate, specimen) on the errors shared by its curve, shape (5,), ln units."""
+"""Loading of each (plate, specimen) on the errors shared by its plate, shape (6,), ln units."""
 
 
 @dataclass(frozen=True, slots=True)

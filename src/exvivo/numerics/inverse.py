@@ -328,8 +328,20 @@ def _search(problem: _Problem, level: float | None) -> Estimates:
     if level is None:
         low, high = np.full_like(log_conc, -np.inf), np.full_like(log_conc, np.inf)
     else:
-        low, high = _invert_test(problem, grid, on_grid.test, log_conc, problem.quantile(level))
+        low, high = _invert_test(problem, *_add_peaks(problem, grid, on_grid.test), log_conc, problem.quantile(level))
     return Estimates(log_conc, se_log, gradient, se_total, low, high, finite)
+
+
+def _add_peaks(problem: _Problem, grid: Array, test: Array) -> tuple[Array, Array]:
+    """Grid and test with the vertices of parabolas through three neighbours: a rejection may be narrower than a step of the grid."""
+    before, here, after = test[:, :-2], test[:, 1:-1], test[:, 2:]
+    bend = before - 2 * here + after
+    vertex = 0.5 * (before - after) / np.where(bend != 0, bend, np.inf)
+    peaks = grid[:, 1:-1] + np.where(np.abs(vertex) < 1, vertex, 0.0) * (grid[:, 1:2] - grid[:, :1])
+    places = np.concatenate([grid, peaks], axis=1)
+    order = np.argsort(places, axis=1)
+    found = np.concatenate([test, _evaluate(problem, peaks).test], axis=1)
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(found, order, axis=1)
 
 
 def _lay_grid(problem: _Problem) -> Array:
@@ -479,11 +491,11 @@ class _Search:
 
 def _find_rejection(problem: _Problem, grid: Array, test: Array, search: _Search) -> Array:
     """First x outward from the estimate that the test rejects; infinite where it rejects none."""
-    side, quantile, rows = search.side, search.quantile, np.arange(len(grid))
+    side, quantile, rows, last = search.side, search.quantile, np.arange(len(grid)), grid.shape[1] - 1
     outward = side * grid <= side * search.log_conc[:, None]
     rejected = outward & (side * test > quantile[:, None])
-    index = _GRID - 1 - np.argmax(rejected[:, ::-1], axis=1) if side > 0 else np.argmax(rejected, axis=1)
-    neighbour = grid[rows, np.clip(index + side, 0, _GRID - 1)]
+    index = last - np.argmax(rejected[:, ::-1], axis=1) if side > 0 else np.argmax(rejected, axis=1)
+    neighbour = grid[rows, np.clip(index + side, 0, last)]
     inner = side * np.minimum(side * neighbour, side * search.log_conc)
     found = rejected.any(axis=1)
     outer = grid[rows, index]

@@ -174,6 +174,16 @@ def test_below_and_above_the_limits_are_bounds_in_units_of_the_specimen() -> Non
     assert none["status"] == "below_lloq"
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e20, 1e160])
+def test_readings_that_no_reader_gives_are_refused_or_missing_without_a_crash(scale: float) -> None:
+    plate = Plate().pair("S1", ("A3", "A4"), 100.0)
+    for row in plate.readings:
+        row["signal"] = scale * number(row["signal"])
+    with np.errstate(all="raise", under="ignore"):
+        row = specimen(calibrate(plate), "S1")
+    assert row["status"] in {"missing", "refused"}
+
+
 def test_on_a_falling_curve_overflow_means_little_not_much() -> None:
     plate = Plate().pair("S1", ("A3", "A4"), 1.0)
     for row in [row for row in plate.readings if row["wavelength_nm"] == 450]:

@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from exvivo.numerics.curves import Curve, Weighting, fit_curves
 from exvivo.numerics.inverse import Estimates, Readings, estimate_concentrations, limits, profile_precision
 from exvivo.numerics.least_squares import Standards
-from exvivo.numerics.logistic import inverse, value
+from exvivo.numerics.logistic import inverse, jacobian, slope, value
 from exvivo.numerics.variance import VarianceFunction
 
 RISING = np.array([0.07, 1.15, np.log(350.0), 3.2])
@@ -189,3 +189,22 @@ def test_an_overflow_far_beyond_the_scatter_has_no_wild_weight(noise: float) -> 
     with np.errstate(all="raise", under="ignore"):
         found = estimate(curve, mixed)
     assert found.log_conc[0] == pytest.approx(np.log(600.0), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fold", "signal"),
+    [([10, 1, 100, 1000], [0.1345, 1.4328, 0.1632, 0.0667]), ([100, 1000, 1000, 1], [1.338, 0.0898, 0.1594, 2.9174])],
+)
+def test_a_rejection_between_two_points_of_the_search_is_not_missed(fold: list[float], signal: list[float]) -> None:
+    parameters, loading = np.array([0.07, 2.6, 0.0, 3.0]), np.diag([0.005, 0.05, 0.05, 0.05])
+    curve = replace(make_curve(), parameters=parameters, loading=loading, variance=VarianceFunction(0.03, 0.12, 8.0))
+    found = estimate(curve, make_readings([signal], [fold]))
+    x = np.linspace(-3.0, 12.0, 30001)
+    at = x[:, None] - np.log(fold)
+    fitted, steep = value(at, parameters), slope(at, parameters)
+    weight = steep / curve.variance.at(fitted)
+    shared = np.sum((np.einsum("kw,kwp->kp", weight, jacobian(at, parameters)) @ loading) ** 2, axis=1)
+    test = np.sum(weight * (signal - fitted), axis=1) / np.sqrt(np.sum(weight * steep, axis=1) + shared)
+    quantile = t.ppf(0.975, curve.variance.df_at(np.mean(signal)))
+    assert found.ci_high[0] == pytest.approx(x[(x > found.log_conc[0]) & (test < -quantile)][0], abs=0.001)
+    assert found.ci_low[0] == pytest.approx(x[(x < found.log_conc[0]) & (test > quantile)][-1], abs=0.001)
