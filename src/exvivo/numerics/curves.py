@@ -8,7 +8,6 @@ Weighting ``fitted`` takes weights 1 / variance at the *fitted* means and iterat
 at the observed readings (the vendors' 1/y and 1/y2) reward readings for being low by chance.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -192,7 +191,7 @@ def _describe(fit: Plates, weight: Array, theta: Array, weighting: Weighting, va
     if variance is None:
         loading *= np.sqrt(rss / df)[:, None, None]
         largest = np.max(np.abs(fit.y) * fit.mask, axis=1)
-        scatter = [_scatter_of_plate(weighting, *of) for of in zip(rss.tolist(), df.tolist(), largest.tolist(), strict=True)]
+        scatter = _scatter_of_plates(weighting, rss, df, largest)
     else:
         scatter = [variance] * len(theta)
     determined = _determines_asymptote(fit, parameters, loading)
@@ -202,17 +201,17 @@ def _describe(fit: Plates, weight: Array, theta: Array, weighting: Weighting, va
     )  # fmt: skip
 
 
-def _scatter_of_plate(weighting: Weighting, rss: float, df: int, largest: float) -> VarianceFunction:
-    """Variance function that a vendor's weighting implies: residual variance over weight, with the weights' own floor."""
+def _scatter_of_plates(weighting: Weighting, rss: Array, df: Array, largest: Array) -> list[VarianceFunction]:
+    """Variance functions that a vendor's weighting implies: residual variance over weight, with the weights' own floor."""
     s2 = rss / df
-    s = math.sqrt(s2)
-    floor = max(_FLAT * largest, TINY)
-    rounding = 1e-9 * largest + TINY
-    if weighting is Weighting.RECIPROCAL:
-        return VarianceFunction(s * math.sqrt(floor) + rounding, 0.0, df, linear=s2)
-    if weighting is Weighting.RECIPROCAL_SQUARED:
-        return VarianceFunction(s * floor + rounding, s, df)
-    return VarianceFunction(s + rounding, 0.0, df)
+    s, floor, rounding = np.sqrt(s2), np.maximum(_FLAT * largest, TINY), 1e-9 * largest + TINY
+    none = np.zeros_like(s)
+    terms = {
+        Weighting.NONE: (s + rounding, none, df, none),
+        Weighting.RECIPROCAL: (s * np.sqrt(floor) + rounding, none, df, s2),
+        Weighting.RECIPROCAL_SQUARED: (s * floor + rounding, s, df, none),
+    }[weighting]
+    return [VarianceFunction(*row) for row in zip(*(term.tolist() for term in terms), strict=True)]
 
 
 def _determines_asymptote(fit: Plates, parameters: Array, loading: Array) -> npt.NDArray[np.bool_]:

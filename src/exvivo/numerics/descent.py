@@ -36,11 +36,12 @@ def minimise_from_all(fit: Plates, weight: Array, starts: Array) -> tuple[Array,
         return best, lowest
     unclear = ~_is_clear(fit, weight, best, lowest)[:, None] & (first <= _HOPELESS * first[rows, leader][:, None] + TINY)
     unclear[rows, leader] = False
-    for k in np.flatnonzero(unclear.any(axis=0)):
-        some = np.flatnonzero(unclear[:, k])
-        ends, cost = minimise(fit.take(some), weight[some], flat[some, k])
-        better = cost < lowest[some]
-        best[some[better]], lowest[some[better]] = ends[better], cost[better]
+    some, others = np.nonzero(unclear)
+    if some.size:
+        ends, cost = minimise(fit.take(some), weight[some], flat[some, others])
+        for k in np.argsort(-cost):  # the lowest comes last
+            if cost[k] < lowest[some[k]]:
+                best[some[k]], lowest[some[k]] = ends[k], cost[k]
     return best, lowest
 
 
@@ -209,7 +210,7 @@ def _polish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) 
     return theta, costs
 
 
-_STATIONARY = 1e-12
+_STATIONARY = 1e-10
 
 
 @dataclass(frozen=True, slots=True, eq=False)

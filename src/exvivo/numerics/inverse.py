@@ -36,7 +36,8 @@ from exvivo.numerics.variance import Array, effective_df
 Mask = npt.NDArray[np.bool_]
 
 _GRID = 97
-_CHUNK = 4000  # specimens at a time: bounds the memory, not the result
+_CHUNK = 4000  # specimens at a time that are searched for: bounds the memory, not the result
+_BATCH = 40_000  # specimens at a time that have a formula
 _ROOT_STEPS = 60
 
 
@@ -142,7 +143,7 @@ def estimate_concentrations(curves: Sequence[Curve], readings: Readings, *, leve
         none = np.zeros(0)
         return Estimates(none, none, np.zeros((0, N_LOGISTIC)), none, none, none, np.zeros(0, dtype=np.bool_))
     shelf = _Shelf.of(curves)
-    parts = [_estimate(_Problem.gather(shelf, readings, slice(i, i + _CHUNK)), level) for i in range(0, n, _CHUNK)]
+    parts = [_estimate(_Problem.gather(shelf, readings, slice(i, i + _BATCH)), level) for i in range(0, n, _BATCH)]
     return Estimates.join(parts)
 
 
@@ -316,7 +317,8 @@ def _estimate(problem: _Problem, level: float | None) -> Estimates:
     if not rest.size:
         return found
     kept = Estimates(*(getattr(found, name)[settled] for name in Estimates.__slots__))
-    return Estimates.join([kept, _search(problem.take(rest), level)], np.concatenate([known, rest]))
+    parts = [_search(problem.take(rest[i : i + _CHUNK]), level) for i in range(0, rest.size, _CHUNK)]
+    return Estimates.join([kept, *parts], np.concatenate([known, rest]))
 
 
 def _search(problem: _Problem, level: float | None) -> Estimates:

@@ -166,9 +166,14 @@ class Plates:
         """What is no padding."""
         return np.asarray(self.count > 0)
 
+    @property
+    def is_alike(self) -> bool:
+        """Whether all plates have the same standards."""
+        return bool(np.all(self.x == self.x[0]) and np.all(self.count == self.count[0]))
+
     def collapse(self, weight: Array) -> tuple["Plates", Array]:
         """Replicates as one reading, where all plates have the same standards: weighted means and sums of weights fit the same curve."""
-        if not (np.all(self.x == self.x[0]) and np.all(self.count == self.count[0])):
+        if not self.is_alike:
             return self, weight
         x, place = np.unique(self.x[0][self.count[0] > 0], return_inverse=True)
         member = (place[:, None] == np.arange(len(x))).astype(np.float64)
@@ -292,6 +297,8 @@ def search_start(fit: Plates, weight: Array) -> Array:
     theta = np.empty((fit.x.shape[0], 5, len(fit.held)))
     if fit.shape.family is Family.POWER_LAW:
         return np.asarray(_start_power_law(fit, weight)[:, None, :])
+    if fit.is_alike:
+        return _search_alike(fit, weight, fit.x[0])
     key = np.concatenate([np.where(fit.mask, fit.x, 0.0), fit.mask], axis=1)
     _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
     for index, row in enumerate(first):
