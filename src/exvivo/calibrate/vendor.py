@@ -39,7 +39,7 @@ class VendorSettings:
         branch = "" if self.rules.branch == "both" else f" {self.rules.branch}"
         told = f"{self.rules.model}{branch}, weighting {self.rules.weighting}, {blank}"
         if self.difference is None:
-            return f"{told}: the usual settings, as the exports print no concentrations to judge by"
+            return f"{told}: the usual settings, as the exports print fewer than {FEWEST_WELLS} concentrations to judge by"
         return f"{told}: median difference {100 * self.difference:.2g} % from {self.wells} printed concentrations"
 
 
