@@ -23,7 +23,7 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri, digamma, polygamma
+from scipy.special import chdtri, digamma, fdtrc, polygamma
 
 from exvivo.numerics.curves import Curve, Weighting, fit_curves
 from exvivo.numerics.least_squares import TINY, Asymmetry, Branch, Family, Plates, Shape, Standards
@@ -248,11 +248,16 @@ def _expect_from_neighbours(curves: Sequence[Curve], used: Asymmetry, pooled: np
 
 
 def _agree(curves: Sequence[Curve]) -> npt.NDArray[np.bool_]:
-    """Plates whose scatter, relative to the plates' median, is not beyond what chance does once in 100,000 plates."""
-    if len(curves) < _FEWEST_TO_COMPARE:
-        return np.ones(len(curves), dtype=np.bool_)
+    """Plates whose scatter, relative to the plates' median, is not beyond what chance does once in 100,000 plates.
+
+    Of two plates the one that scatters more, by a ratio of variances as rare.
+    """
     df = np.array([curve.df for curve in curves])
     scatter = np.array([curve.rss for curve in curves]) / df
+    if len(curves) < _FEWEST_TO_COMPARE:
+        low, high = int(np.argmin(scatter)), int(np.argmax(scatter))
+        odd = low != high and fdtrc(df[high], df[low], scatter[high] / max(scatter[low], TINY)) < _ODD_PLATE
+        return np.array([not (odd and i == high) for i in range(len(curves))])
     typical = float(np.median(scatter / (chdtri(df, 0.5) / df)))
     return np.asarray(scatter * df <= max(typical, TINY) * chdtri(df, _ODD_PLATE))
 

@@ -175,6 +175,17 @@ def test_a_plate_with_exchanged_standards_keeps_its_scatter_to_itself() -> None:
     assert 0.8 < fit.curves[0].variance.kappa / fit.variance.kappa < 1.25
 
 
+def test_of_two_plates_the_one_with_exchanged_standards_does_not_spoil_the_other() -> None:
+    sound, other = make_plate(1), make_plate(2)
+    order = np.arange(LEVELS.size)
+    order[[2, 3, 8, 9]] = order[[8, 9, 2, 3]]
+    fit = fit_pooled([sound, Standards(LEVELS, other.signal[order])])
+    assert fit.pooled == (True, False)
+    assert fit.curves[0].variance.kappa < 0.1
+    assert fit.curves[1].variance.kappa > 3 * fit.curves[0].variance.kappa
+    assert fit_pooled([sound, other]).pooled == (True, True)
+
+
 def test_the_loading_is_a_triangular_root_without_arbitrary_signs() -> None:
     loading = fit_curves([make_plate(1)], Weighting.NONE)[0].loading
     np.testing.assert_allclose(loading, np.linalg.cholesky(loading @ loading.T), rtol=1e-6)
