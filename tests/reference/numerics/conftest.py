@@ -1,14 +1,18 @@
 """Reference cases: the numbers that R gave, the columns they were made from, and how close is close."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from exvivo.numerics.least_squares import Standards
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -64,3 +68,28 @@ def external(shared_reference: Path) -> Callable[[str], Case]:
         return _open(path, {column: [row[i] for row in rows] for i, column in enumerate(header)})
 
     return open_case
+
+
+SETS = {
+    "ryegrass": ("ryegrass.csv", "conc", "rootl"),
+    "calibFit_ELISA": ("ELISA.csv", "Concentration", "Response"),
+    "calibFit_RIA": ("RIA.csv", "x", "y"),
+    "nCal_QIL3_LMX001_logfi": ("dat.QIL3.csv", "expected_conc", "fi"),
+}
+
+
+def read_one(shared_data: Path, name: str) -> Standards:
+    file, concentration, signal = SETS[name]
+    with (shared_data / "curves/sets" / file).open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if name.startswith("nCal"):
+        rows = [row for row in rows if row["assay_id"] == "LMX001" and row["well_role"] == "Standard"]
+    x, y = np.array([float(row[concentration]) for row in rows]), np.array([float(row[signal]) for row in rows])
+    with np.errstate(divide="ignore"):
+        return Standards(np.log(x), np.log(y) if name.startswith("nCal") else y)
+
+
+@pytest.fixture
+def read_set(shared_data: Path) -> Callable[[str], Standards]:
+    """Published standards by name."""
+    return partial(read_one, shared_data)

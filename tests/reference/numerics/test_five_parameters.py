@@ -14,13 +14,9 @@ from exvivo.numerics.curves import Curve, Weighting, fit_curves
 from exvivo.numerics.least_squares import Branch, Family, Fixed, Shape, Standards
 from exvivo.numerics.variance import Array
 
+ReadSet = Callable[[str], Standards]
+PUBLISHED = ("ryegrass", "calibFit_ELISA", "calibFit_RIA", "nCal_QIL3_LMX001_logfi")
 WEIGHTINGS = {"none": Weighting.NONE, "1/y": Weighting.RECIPROCAL, "1/y^2": Weighting.RECIPROCAL_SQUARED}
-SETS = {
-    "ryegrass": ("ryegrass.csv", "conc", "rootl"),
-    "calibFit_ELISA": ("ELISA.csv", "Concentration", "Response"),
-    "calibFit_RIA": ("RIA.csv", "x", "y"),
-    "nCal_QIL3_LMX001_logfi": ("dat.QIL3.csv", "expected_conc", "fi"),
-}
 BRANCHES = {"5PL": (Branch.A,), "5PLd": (Branch.D,)}
 
 # Certified values: NIST Statistical Reference Datasets, nonlinear regression; public domain.
@@ -40,17 +36,6 @@ STARTS: dict[str, list[tuple[float, ...]]] = {
 }
 
 
-def read_set(shared_data: Path, name: str) -> Standards:
-    file, concentration, signal = SETS[name]
-    with (shared_data / "curves/sets" / file).open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if name.startswith("nCal"):
-        rows = [row for row in rows if row["assay_id"] == "LMX001" and row["well_role"] == "Standard"]
-    x, y = np.array([float(row[concentration]) for row in rows]), np.array([float(row[signal]) for row in rows])
-    with np.errstate(divide="ignore"):
-        return Standards(np.log(x), np.log(y) if name.startswith("nCal") else y)
-
-
 def read_nist(shared_data: Path, name: str) -> tuple[Array, Array]:
     lines = (shared_data / f"curves/nist/{name}.dat").read_text(encoding="utf-8").splitlines()
     first = next(i for i, line in enumerate(lines) if re.match(r"Data:\s+y\s+x", line)) + 1
@@ -65,17 +50,17 @@ def digits(got: float, certified: float) -> float:
 
 def cases(shared_reference: Path) -> list[tuple[str, Any]]:
     fits = json.loads((shared_reference / "curves/polished_fits.json").read_text(encoding="utf-8"))
-    known = {key: fit for key, fit in fits.items() if key.split("|")[0] in SETS}  # skanit_APOE was fitted to readings that lie nowhere
+    known = {key: fit for key, fit in fits.items() if key.split("|")[0] in PUBLISHED}  # skanit_APOE was fitted to readings that lie nowhere
     return [(key, fit) for key, fit in known.items() if "5PL" in key and fit["converged"] and abs(float(fit["est"]["lg"])) < 5]
 
 
-def test_both_branches_agree_with_forty_digit_fits(shared_data: Path, shared_reference: Path) -> None:
+def test_both_branches_agree_with_forty_digit_fits(read_set: ReadSet, shared_reference: Path) -> None:
     checked = cases(shared_reference)
     assert len(checked) >= 20
     for key, expected in checked:
         name, branch, weighting = key.split("|")
         shape = Shape(Family.FIVE, branches=BRANCHES[branch])
-        (curve,) = fit_curves([read_set(shared_data, name)], WEIGHTINGS[weighting], shape=shape)
+        (curve,) = fit_curves([read_set(name)], WEIGHTINGS[weighting], shape=shape)
         order = ["a", "b", "lc", "d", "lg"]
         wanted = np.array([float(expected["est"][part]) for part in order])
         np.testing.assert_allclose(curve.parameters[:5], wanted, rtol=1e-6, atol=1e-7, err_msg=key)
@@ -86,20 +71,20 @@ def test_both_branches_agree_with_forty_digit_fits(shared_data: Path, shared_ref
         assert curve.converged, key
 
 
-def test_four_parameters_agree_with_forty_digit_fits_on_every_set(shared_data: Path, shared_reference: Path) -> None:
+def test_four_parameters_agree_with_forty_digit_fits_on_every_set(read_set: ReadSet, shared_reference: Path) -> None:
     fits = json.loads((shared_reference / "curves/polished_fits.json").read_text(encoding="utf-8"))
-    for key in (key for key in fits if "4PL" in key and key.split("|")[0] in SETS):
+    for key in (key for key in fits if "4PL" in key and key.split("|")[0] in PUBLISHED):
         name, _, weighting = key.split("|")
-        (curve,) = fit_curves([read_set(shared_data, name)], WEIGHTINGS[weighting])
+        (curve,) = fit_curves([read_set(name)], WEIGHTINGS[weighting])
         np.testing.assert_allclose(
             curve.parameters, [float(fits[key]["est"][part]) for part in ("a", "b", "lc", "d")], rtol=1e-7, err_msg=key
         )
 
 
-def test_the_better_branch_is_kept(shared_data: Path, shared_reference: Path) -> None:
+def test_the_better_branch_is_kept(read_set: ReadSet, shared_reference: Path) -> None:
     fits = json.loads((shared_reference / "curves/polished_fits.json").read_text(encoding="utf-8"))
     for name in ("ryegrass", "calibFit_RIA", "nCal_QIL3_LMX001_logfi"):
-        (curve,) = fit_curves([read_set(shared_data, name)], Weighting.NONE, shape=Shape(Family.FIVE))
+        (curve,) = fit_curves([read_set(name)], Weighting.NONE, shape=Shape(Family.FIVE))
         costs = {branch: float(fits[f"{name}|{key}|none"]["wsse"]) for key, branch in (("5PL", Branch.A), ("5PLd", Branch.D))}
         assert curve.branch is min(costs, key=costs.__getitem__), name
         assert curve.rss == pytest.approx(min(costs.values()), rel=1e-8)
