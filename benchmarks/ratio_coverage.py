@@ -2,11 +2,12 @@
 
     python benchmarks/ratio_coverage.py --plates 4000
 
-Design, fixed before the first run: truth a .07, b 1.15, c 350, d 3.2; seven two-fold standards from 1,000 and a zero, in duplicate; SD of
-a reading (5 % of it)^2 + 0.008^2; studies of 20 plates pool their variance. *Ratio*: two specimens of one plate, one well each, at the
-concentrations named; interval from the shared covariance, and from errors taken as independent. *Effect*: 12 or 24 donors with a true
-ratio of 0.6 on one, two or three plates, both conditions of a donor on one plate in duplicate wells, ln ratios scattering with SD 0.1
-or 0.4; the paired t interval, and the one that carries what curves share. Seed 20261125, one stream for each row of the tables.
+Design, fixed before the first run: truth a .07, b 1.15, c 350, d 3.2; seven two-fold standards from 1,000 and a zero, in duplicate; SD
+of a reading (5 % of it)^2 + 0.008^2; studies of 20 plates pool their variance. *Ratio*: two specimens of one plate, one well each, at
+the concentrations named; interval from the shared covariance, and from errors taken as independent. *Effect*: 12 or 24 donors with a
+true ratio of 0.6 from vehicle values around 150 (SD of ln 0.4) on one, two or three plates, both conditions of a donor on one plate in
+duplicate wells, ln ratios scattering with SD 0.1 or 0.4; the paired t interval, and the one that carries what curves share. Seed
+20261125, one stream for each row of the tables.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def cover_effect(donors: int, n_plates: int, scatter: float, studies: int, rng: 
     for study in range(studies):
         curves = fit_study(rng)
         plate = np.arange(donors) % n_plates
-        vehicle = np.log(300.0) + 0.4 * rng.standard_normal(donors)
+        vehicle = np.log(150.0) + 0.4 * rng.standard_normal(donors)
         drug = vehicle + np.log(RATIO) + scatter * rng.standard_normal(donors)
         wells = read(np.concatenate([drug, vehicle])[:, None].repeat(2, axis=1), rng)
         found = invert(curves, np.concatenate([plate, plate]), wells)
