@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from exvivo.calibrate.quantify import Judged, estimate_groups
-from exvivo.calibrate.standards import Well
+from exvivo.calibrate.quantify import Judged, estimate_groups, group_wells
 from exvivo.numerics.between import ControlResults, estimate_between
 from exvivo.study.design import WellRole
 
@@ -33,7 +32,9 @@ class PlateError:
 
 def measure_plate_error(plates: Sequence[Judged]) -> PlateError:
     """Common error of the plates of one analyte, from their QCs."""
-    groups = [(plate, name, wells) for plate in plates if not plate.failed for name, wells in _controls(plate).items()]
+    groups = [
+        (plate, name, wells) for plate in plates if not plate.failed for name, wells in group_wells(plate.fitted, WellRole.QC).items()
+    ]
     answers = estimate_groups([plate.fitted for plate in plates], [wells for _, _, wells in groups], intervals=False)
     told = [
         (plate.fitted.plate, name, answer) for (plate, name, _), answer in zip(groups, answers, strict=True) if answer and answer.finite
@@ -52,11 +53,3 @@ def measure_plate_error(plates: Sequence[Judged]) -> PlateError:
         plate=np.array([plate_index[plate] for plate, _, _ in kept]),
     )
     return PlateError(estimate_between(results), len(plate_index))
-
-
-def _controls(plate: Judged) -> dict[str, list[Well]]:
-    controls: dict[str, list[Well]] = {}
-    for well in plate.fitted.wells:
-        if well.role == WellRole.QC and well.specimen and well.readable:
-            controls.setdefault(well.specimen, []).append(well)
-    return controls

@@ -99,7 +99,7 @@ def quantify_specimens(plates: Sequence[Judged], plate_sd: float = 0.0, plate_er
 
     ``plate_sd`` is the SD of what plates move as wholes, ``plate_error`` the half width of its interval.
     """
-    groups = [(plate, name, wells) for plate in plates for name, wells in sorted(_specimens(plate.fitted).items())]
+    groups = [(plate, name, wells) for plate in plates for name, wells in sorted(group_wells(plate.fitted, WellRole.SPECIMEN).items())]
     answers = estimate_groups([plate.fitted for plate in plates], [wells for _, _, wells in groups])
     rows, shared = [], []
     for (plate, name, wells), bare in zip(groups, answers, strict=True):
@@ -138,12 +138,13 @@ def _load(curve: Curve, log_conc: float) -> tuple[float, ...]:
     return tuple(float(part) for part in gradient @ curve.loading)
 
 
-def _specimens(plate: FittedPlate) -> dict[str, list[Well]]:
-    specimens: dict[str, list[Well]] = {}
+def group_wells(plate: FittedPlate, role: WellRole) -> dict[str, list[Well]]:
+    """Named wells of one role, by name."""
+    groups: dict[str, list[Well]] = {}
     for well in plate.wells:
-        if well.role == WellRole.SPECIMEN and well.specimen:
-            specimens.setdefault(well.specimen, []).append(well)
-    return specimens
+        if well.role == role and well.specimen:
+            groups.setdefault(well.specimen, []).append(well)
+    return groups
 
 
 def _pad(groups: Sequence[Sequence[Well]], index: Mapping[str, int]) -> Readings:

@@ -84,9 +84,7 @@ def _descend(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None,
     every step (iteratively reweighted least squares); a step must then lower the cost at the weights that it started from.
     """
     theta = fit.clip(theta)
-    here = _Point.look(fit, weight, theta)
-    if variance is not None:
-        here = _Point.weigh(fit, fit.count / variance(here.mean), theta, here.mean, here.columns)
+    here = _Point.look(fit, weight, theta, variance)
     ends, costs = here.theta.copy(), here.cost.copy()
     damping, active, part = np.full(len(theta), 1e-3), np.arange(len(theta)), fit
     for _ in range(400):
@@ -96,7 +94,7 @@ def _descend(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None,
         cost = np.einsum("pn,pn->p", here.weight, (part.y - mean) ** 2) + part.fine(trial)
         better = cost <= here.cost
         settled = (np.abs(here.cost - cost) <= enough * here.cost) | (better & here.is_small(part, trial))
-        new = here.weight if variance is None else part.count / variance(mean)
+        new = _renew(part, here.weight, mean, variance)
         here = here.where(better, _Point.weigh(part, new, trial, mean, columns))
         damping = np.where(better, np.maximum(damping / 10, 1e-12), damping * 8)
         done = settled | (damping > 1e10)
@@ -114,18 +112,13 @@ def _descend(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None,
 def _finish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) -> tuple[Array, Array, Array]:
     """Newton's steps on the normal equations, their derivatives by differences; end points, costs, and how stationary they are."""
 
-    def look(part: Plates, rows: npt.NDArray[np.intp], at: Array) -> _Point:
-        mean, columns = part.evaluate(at)
-        return _Point.weigh(part, weight[rows] if variance is None else part.count / variance(mean), at, mean, columns)
-
     def score(part: Plates, rows: npt.NDArray[np.intp], at: Array) -> Array:
         mean, columns = part.evaluate(at)
-        weighted = (weight[rows] if variance is None else part.count / variance(mean)) * (part.y - mean)
-        return _score(part, at, weighted, columns)
+        return _score(part, at, _renew(part, weight[rows], mean, variance) * (part.y - mean), columns)
 
     theta = theta.copy()
     rows, part = np.arange(len(theta)), fit
-    here = look(part, rows, theta)
+    here = _Point.look(part, weight, theta, variance)
     error, costs = here.stationarity(part), here.cost.copy()
     free = np.flatnonzero(fit.free)
     largest = np.full(len(fit.free), _WIDEST)
@@ -146,7 +139,7 @@ def _finish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) 
         bend[~np.all(np.isfinite(bend), axis=(1, 2)) | (np.abs(np.linalg.det(bend)) < TINY)] = np.eye(len(free))
         trial = here.theta.copy()
         trial[:, free] -= np.linalg.solve(bend, (here.gradient * moves).T[..., None])[..., 0]
-        there = look(part, rows, part.clip(np.where(np.isfinite(trial), trial, here.theta)))
+        there = _Point.look(part, weight[rows], part.clip(np.where(np.isfinite(trial), trial, here.theta)), variance)
         found = there.stationarity(part)
         better = (found < error[rows]) & (there.cost <= here.cost * (1 + _NEAR))
         theta[rows[better]], error[rows[better]], costs[rows[better]] = there.theta[better], found[better], there.cost[better]
@@ -187,14 +180,8 @@ _SOLVABLE = 1e-10
 
 def _polish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) -> tuple[Array, Array]:
     """Undamped steps while the gradient shrinks: costs cannot tell apart what rounding hides, gradients can."""
-
-    def look(rows: npt.NDArray[np.intp], at: Array) -> _Point:
-        part = fit.take(rows)
-        mean, columns = part.evaluate(at)
-        return _Point.weigh(part, weight[rows] if variance is None else part.count / variance(mean), at, mean, columns)
-
     rows = np.arange(len(theta))
-    here = look(rows, theta)
+    here = _Point.look(fit, weight, theta, variance)
     error, costs = here.stationarity(fit), here.cost.copy()
     kept = np.flatnonzero(error > _STATIONARY)
     for _ in range(12):
@@ -202,7 +189,8 @@ def _polish(fit: Plates, weight: Array, theta: Array, variance: Reweigh | None) 
             break
         rows, here = rows[kept], here.take(kept)
         part = fit.take(rows)
-        there = look(rows, part.clip(here.theta + here.solve(part, np.full(rows.size, 1e-14))))
+        trial = part.clip(here.theta + here.solve(part, np.full(rows.size, 1e-14)))
+        there = _Point.look(part, weight[rows], trial, variance)
         found = there.stationarity(part)
         better = found < error[rows]
         theta[rows[better]], error[rows[better]], costs[rows[better]] = there.theta[better], found[better], there.cost[better]
@@ -230,9 +218,10 @@ class _Point:
     cost: Array
 
     @classmethod
-    def look(cls, fit: Plates, weight: Array, theta: Array) -> "_Point":
-        """At given parameters and weights."""
-        return cls.weigh(fit, weight, theta, *fit.evaluate(theta))
+    def look(cls, fit: Plates, weight: Array, theta: Array, variance: Reweigh | None = None) -> "_Point":
+        """At given parameters, with given weights or those that the variance asks for there."""
+        mean, columns = fit.evaluate(theta)
+        return cls.weigh(fit, _renew(fit, weight, mean, variance), theta, mean, columns)
 
     @classmethod
     def weigh(cls, fit: Plates, weight: Array, theta: Array, mean: Array, columns: tuple[Array, ...]) -> "_Point":
@@ -303,6 +292,11 @@ class _Point:
         rounding = 1e-13 * np.sqrt(np.einsum("pn,pn->p", self.weight, fit.y**2)) + TINY
         steepest = np.max(np.abs(self.gradient) * self.moving(fit) / self.scale(), axis=0, initial=0.0)
         return np.asarray(np.where(size > rounding, steepest / (size + rounding), 0.0))
+
+
+def _renew(fit: Plates, weight: Array, mean: Array, variance: Reweigh | None) -> Array:
+    """Given weights, or those that the variance of readings asks for at their means."""
+    return weight if variance is None else fit.count / variance(mean)
 
 
 def _score(fit: Plates, theta: Array, weighted: Array, columns: tuple[Array, ...]) -> Array:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from exvivo.study.decisions import Decisions
 from exvivo.study.findings import Finding
@@ -54,15 +55,13 @@ class SharedError:
 
     def loadings(self, plate: str, analyte: str) -> tuple[tuple[str, ...], Array]:
         """Specimens on a curve and their loading matrix L, shape (n, 6)."""
-        frame = self.table.frame
-        rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
+        rows = self._on(plate, analyte)
         return tuple(rows["specimen"].to_list()), rows.select(LOADINGS).to_numpy()
 
-    def _values(self, plate: str, analyte: str) -> Array:
-        """Ln concentrations or bounds in the order of the loadings, (n,)."""
+    def _on(self, plate: str, analyte: str) -> pl.DataFrame:
+        """Rows of one curve."""
         frame = self.table.frame
-        rows = frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
-        return rows["log_value"].to_numpy()
+        return frame.filter((frame["plate"] == plate) & (frame["analyte"] == analyte))
 
     def draw(self, rng: np.random.Generator, m: int) -> Mapping[tuple[str, str, str], Array]:
         """``m`` joint draws of every ln concentration, or of its ln bound where it is censored, by (plate, analyte, specimen).
@@ -73,7 +72,7 @@ class SharedError:
         curves = self.table.frame.select("plate", "analyte").unique(maintain_order=True)
         for plate, analyte in curves.iter_rows():
             specimens, loading = self.loadings(plate, analyte)
-            moves = self._values(plate, analyte)[:, None] + loading @ rng.standard_normal((loading.shape[1], m))
+            moves = self._on(plate, analyte)["log_value"].to_numpy()[:, None] + loading @ rng.standard_normal((loading.shape[1], m))
             drawn.update({(plate, analyte, specimen): moves[i] for i, specimen in enumerate(specimens)})
         return drawn
 
