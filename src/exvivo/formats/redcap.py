@@ -29,6 +29,7 @@ _API = (
     "matrix_group_name", "matrix_ranking", "field_annotation",
 )  # fmt: skip
 _NEEDED = (0, 3)
+_LABEL = 4
 CONTEXT_COLUMNS = (
     "redcap_event_name", "redcap_repeat_instrument", "redcap_repeat_instance", "redcap_data_access_group", "redcap_survey_identifier",
 )  # fmt: skip
@@ -122,7 +123,8 @@ def parse_dictionary(data: bytes, where: str) -> Dictionary:
     fields: list[Field] = []
     faults: list[str] = []
     for line, row in zip(table.lines, table.rows, strict=True):
-        cells = ["" if at is None or row[at].strip() == "NA" else row[at].strip() for at in places]
+        # R writes NA for what is empty; a label may read NA ("not available")
+        cells = ["" if at is None or (row[at].strip() == "NA" and part != _LABEL) else row[at].strip() for part, at in enumerate(places)]
         place = f"{where}, line {line}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", cells[0]):
             faults.append(fault(place, f"field name '{cells[0]}'", "small letters, digits and underscores"))
