@@ -85,7 +85,7 @@ class StudyFolder:
     def add_specimen(self, name: str, donor: str, state: str = "ok") -> None:
         self.specimens.append({"specimen": name, "experiment": "A", "donor": donor, "matrix": "cells", "state": state, "origin": "here"})
 
-    def add_tube(self, name: str, specimen: str | None, kind: TubeKind, recipe: Recipe, seed: int, marker: str | None = None) -> None:
+    def add_tube(self, name: str, specimen: str | None, kind: TubeKind, recipe: Recipe, seed: int, marker: str | None = None) -> Path:
         events, _ = draw_tube(recipe, seed)
         data = fcs.compose(events, CHANNELS, spillover=recipe.spillover, timestep=0.001)
         path = self.folder / "cytometry" / name
@@ -93,6 +93,7 @@ class StudyFolder:
         path.write_bytes(data)
         self.events.append({"file": f"cytometry/{name}", "sha256": hashlib.sha256(data).hexdigest(), "index": 0, "events": len(events)})
         self.tubes.append({"file": name, "specimen": specimen, "tube": kind.value, "marker": marker, "origin": "here"})
+        return path
 
     def inputs(self) -> Inputs:
         tables = {kind.name: kind.empty() for kind in (FILES, READINGS, LAYOUT, VENDOR, CLINICAL, QUANTIFIED)}
@@ -193,6 +194,45 @@ def test_marker_without_signal_is_below_background_with_its_bound(study: StudyFo
     (row,) = rows_of(study.gate().expressions.frame, marker="CD204")
     assert (row["status"], row["reason"], row["log_delta"], row["lower_bound"]) == ("below_background", "below-detection", None, None)
     assert float(str(row["upper_bound"])) == pytest.approx(np.log(float(str(row["detection_limit"]))))
+
+
+def test_every_statistic_of_a_marker_stands_beside_delta(pair: StudyFolder) -> None:
+    """PE cells are lognormal with SD 0.5 around 4,000, on a background of 150 with noise."""
+    (row,) = rows_of(pair.gate().expressions.frame, marker="CD204", specimen="S1")
+    value = {name: float(str(row[name])) for name in row if isinstance(row[name], float)}
+    assert value["median_low"] < value["median"] < value["median_high"]
+    assert value["delta_low"] < 4000 < value["delta_high"]
+    assert value["delta"] == pytest.approx((value["delta_low"] + value["delta_high"]) / 2)
+    assert value["robust_sd"] == pytest.approx(4000 * np.sinh(0.5), rel=0.1)
+    assert value["background_sd"] == pytest.approx(np.hypot(150 * np.sinh(0.3), 32), rel=0.15)
+    assert value["staining_index"] == pytest.approx(value["delta"] / value["background_sd"] / 2)
+    assert value["background"] < value["threshold"] < value["median"]
+    assert row["bimodal"] is False
+    assert row["ratio_note"] is None
+
+
+def test_two_kinds_of_cells_are_told(study: StudyFolder) -> None:
+    study.add_specimen("S1", "D1")
+    path = study.add_tube("f.fcs", "S1", TubeKind.FULL, Recipe(pe=800), 1)
+    events, _ = draw_tube(Recipe(pe=800), 1)
+    bright, _ = draw_tube(Recipe(pe=12_000), 3)
+    mixed = np.vstack([events[::2], bright[1::2]])
+    path.write_bytes(fcs.compose(mixed[np.argsort(mixed[:, 0], kind="stable")], CHANNELS, spillover=SPILL, timestep=0.001))
+    study.add_tube("i.fcs", "S1", TubeKind.ISOTYPE, Recipe(), 2)
+    rows = {str(row["marker"]): row for row in study.gate().expressions.rows()}
+    assert rows["CD204"]["bimodal"] is True
+    assert float(str(rows["CD204"]["valley_depth"])) > 0.5
+    assert rows["CD206"]["bimodal"] is False
+
+
+def test_background_that_is_not_positive_leaves_no_ratio_and_says_so(study: StudyFolder) -> None:
+    study.add_specimen("S1", "D1")
+    study.add_tube("f.fcs", "S1", TubeKind.FULL, Recipe(pe=4000, autofluorescence=-5), 1)
+    study.add_tube("i.fcs", "S1", TubeKind.ISOTYPE, Recipe(autofluorescence=-5), 2)
+    rows = study.gate().expressions.rows()
+    negative = [row for row in rows if float(str(row["background"])) <= 0]
+    assert negative
+    assert {(row["ratio"], row["ratio_note"]) for row in negative} == {(None, "background-not-positive")}
 
 
 def test_gates_do_not_depend_on_names_or_order(pair: StudyFolder) -> None:
