@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from exvivo.gate.populations import Evaluation
 from exvivo.gate.prepare import OpenTube
+from exvivo.gate.steady import scatter_bounds, steady_range
 from exvivo.numerics import cells, density
 from exvivo.study.design import Dimension, EllipsoidGate, Gate, PolygonGate, RectangleGate, Transform, TransformKind
 from exvivo.study.model import GateMethod, GateTemplate
@@ -91,9 +92,10 @@ def fit_gates(templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], comp
     for tube in tubes:
         ranges |= {name: max(top, ranges.get(name, 1.0)) for name, top in tube.ranges.items()}
     fitted = []
+    scatter = [name for one in templates if one.method in {GateMethod.SCATTER, GateMethod.SINGLETS} for name in one.channels]
     for template in templates:
         ground = Ground(template, compensation, ranges)
-        gate = _fit_time(ground, tubes) if template.method == GateMethod.TIME else _fit_pooled(ground, tubes)
+        gate = _fit_time(ground, tubes, scatter) if template.method == GateMethod.TIME else _fit_pooled(ground, tubes)
         for tube in tubes:
             tube.evaluation.add(gate.of(tube.tube.file))
         fitted.append(gate)
@@ -129,41 +131,26 @@ def _pool(ground: Ground, summaries: Mapping[str, Array]) -> Array:
     return np.asarray(np.sum(scaled, axis=0), dtype=np.float64)
 
 
-# time
+# time and margins
 
 
-def _fit_time(ground: Ground, tubes: Sequence[OpenTube]) -> FittedGate:
-    channel = ground.template.channels[0]
-    ranges = {tube.tube.file: _steady_range(tube.evaluation.column(channel, ground.compensation)) for tube in tubes}
-    by_file = {file: _time_gate(ground, low, high) for file, (low, high) in ranges.items()}
-    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
-    return FittedGate(ground, _time_gate(ground, low, high), by_file, {}, {"by_file": {k: list(v) for k, v in sorted(ranges.items())}})
+def _fit_time(ground: Ground, tubes: Sequence[OpenTube], scatter: Sequence[str]) -> FittedGate:
+    """Each tube's steady stretch of time, and the donor's margins of scatter."""
+    found = {tube.tube.file: steady_range(tube, ground.template.channels[0]) for tube in tubes}
+    bounds = scatter_bounds(tubes, scatter, ground.ranges)
+    margins = [Dimension(channel, "uncompensated", None, low, high) for channel, (low, high) in bounds.items()]
 
+    def gate(low: float, high: float) -> Gate:
+        time = Dimension(ground.template.channels[0], "uncompensated", None, low, high)
+        return RectangleGate(ground.template.name, ground.template.parent, (time, *margins))
 
-def _time_gate(ground: Ground, low: float, high: float) -> Gate:
-    return RectangleGate(
-        ground.template.name, ground.template.parent, (Dimension(ground.template.channels[0], "uncompensated", None, low, high),)
-    )
-
-
-def _steady_range(time: NDArray[np.floating]) -> tuple[float, float]:
-    """Longest stretch in which events arrive at a quarter to four times the median rate; all of it when that is hard to say."""
-    if len(time) == 0:
-        return 0.0, 0.0
-    first, last = float(np.min(time)), float(np.max(time))
-    whole = (first, float(np.nextafter(np.float32(last), np.float32(np.inf))))
-    bins = min(100, len(time) // 50)
-    if bins < 10 or last <= first:
-        return whole
-    counts, edges = np.histogram(time, bins=bins, range=(first, last))
-    usual = float(np.median(counts[counts > 0]))
-    steady = (counts >= usual / 4.0) & (counts <= usual * 4.0)
-    starts = np.flatnonzero(steady & ~np.concatenate([[False], steady[:-1]]))
-    ends = np.flatnonzero(steady & ~np.concatenate([steady[1:], [False]])) + 1
-    best = max(range(len(starts)), key=lambda i: int(np.sum(counts[starts[i] : ends[i]])))
-    if int(np.sum(counts[starts[best] : ends[best]])) < 0.5 * len(time):
-        return whole
-    return float(edges[starts[best]]), whole[1] if ends[best] == bins else float(edges[ends[best]])
+    by_file = {file: gate(one.low, one.high) for file, one in found.items()}
+    low, high = min(one.low for one in found.values()), max(one.high for one in found.values())
+    detail = {
+        "by_file": {file: [one.low, one.high] for file, one in sorted(found.items())},
+        "unsteady": sorted(file for file, one in found.items() if one.unsteady),
+    }
+    return FittedGate(ground, gate(low, high), by_file, {}, detail)
 
 
 # scatter

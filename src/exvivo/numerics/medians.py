@@ -52,11 +52,10 @@ def measure_median(values: NDArray[np.floating], level: float = 0.95) -> Median:
     (51.0, 41.0, 61.0)
     """
     n = len(values)
-    near = max(round((n + 1) / 2.0 - math.sqrt(n)), 1)
+    near, z = _near_ranks(n)
     far = rank_of_limit(n, level)
     ranks = sorted({near - 1, n - near, (n - 1) // 2, n // 2, max(far, 1) - 1, n - max(far, 1)})
     ordered = np.partition(values.astype(np.float64), ranks)
-    z = float(ndtri(1.0 - bdtr(near - 1, n, 0.5)))
     low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
     return Median(
         value=float(ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0,
@@ -66,6 +65,20 @@ def measure_median(values: NDArray[np.floating], level: float = 0.95) -> Median:
         spread=float(high - low) / 2.0,
         n=n,
     )
+
+
+def medians_by_row(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median of every row and its standard error, as ``measure_median`` gives them; shape (n_rows, n) to two of (n_rows,)."""
+    n = values.shape[1]
+    near, z = _near_ranks(n)
+    ordered = np.sort(values, axis=1)
+    return (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2.0, (ordered[:, n - near] - ordered[:, near - 1]) / (2.0 * z)
+
+
+def _near_ranks(n: int) -> tuple[int, float]:
+    """Rank of the order statistics whose distance gives a median's error, and the normal quantile that belongs to it."""
+    rank = max(round((n + 1) / 2.0 - math.sqrt(n)), 1)
+    return rank, float(ndtri(1.0 - bdtr(rank - 1, n, 0.5)))
 
 
 def rank_of_limit(n: int, level: float = 0.95) -> int:

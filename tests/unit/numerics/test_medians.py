@@ -61,3 +61,11 @@ def test_limits_of_a_difference_cover_it(n: int, m: int, skew: float) -> None:
         _, low, high = medians.difference_limits(above, below)
         hits += low <= 4 + (1 if skew else 0) <= high
     assert 0.95 - 0.021 <= hits / 1000 <= 0.985
+
+
+def test_rows_are_measured_as_samples_are() -> None:
+    values = np.random.default_rng(2).lognormal(size=(7, 150))
+    levels, errors = medians.medians_by_row(values)
+    single = [medians.measure_median(row) for row in values]
+    np.testing.assert_allclose(levels, [one.value for one in single])
+    np.testing.assert_allclose(errors, [one.se for one in single])
