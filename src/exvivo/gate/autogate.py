@@ -240,11 +240,12 @@ def _draw_viability(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
     if live is None:
         raise GateFailureError(ground.template.name, "no-live-cells")
     if live + 1 < len(basins):
-        high, how = _display(basins[live].right + 0.5), "valley"
+        high, facts = _display(basins[live].right + 0.5), _valley(basins, live)
     else:
-        high, how = _display(basins[live].peak + 0.5 + 3.5 * density.half_spread(pooled, basins[live].peak, upper=False)), "tail"
+        high = _display(basins[live].peak + 0.5 + 3.5 * density.half_spread(pooled, basins[live].peak, upper=False))
+        facts = {"by": "tail"}
     dimension = ground.dimension(0, ground.fluorescence_scale(), None, high)
-    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {"by": how, "peaks": len(basins)}
+    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {**facts, "peaks": len(basins)}
 
 
 def _draw_lineage(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
@@ -254,11 +255,17 @@ def _draw_lineage(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
     if bright is None:
         raise GateFailureError(ground.template.name, "no-positive-cells")
     if bright > 0:
-        low, how = _display(basins[bright].left + 0.5), "valley"
+        low, facts = _display(basins[bright].left + 0.5), _valley(basins, bright - 1)
     else:
-        low, how = _display(basins[bright].peak + 0.5 - 3.5 * density.half_spread(pooled, basins[bright].peak, upper=True)), "tail"
+        low = _display(basins[bright].peak + 0.5 - 3.5 * density.half_spread(pooled, basins[bright].peak, upper=True))
+        facts = {"by": "tail"}
     dimension = ground.dimension(0, ground.fluorescence_scale(), low, None)
-    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {"by": how, "peaks": len(basins)}
+    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {**facts, "peaks": len(basins)}
+
+
+def _valley(basins: Sequence[density.Basin], left: int) -> dict[str, object]:
+    """How the gate between a basin and the next was found."""
+    return {"by": "valley", "depth": 1.0 - basins[left].floor / min(basins[left].height, basins[left + 1].height)}
 
 
 _METHODS: Mapping[GateMethod, tuple[Callable[[Ground, Evaluation], Array], Callable[[Ground, Array], tuple[Gate, Facts]]]] = (

@@ -20,12 +20,17 @@ _QUARTILES = 1.349  # SDs between the quartiles of a normal distribution
 
 @dataclass(frozen=True, slots=True)
 class Basin:
-    """One peak of a density: first bin, bin of the peak, bin behind the last, share of the mass."""
+    """One peak of a density: first bin, bin of the peak, bin behind the last, share of the mass.
+
+    ``height`` is the smoothed density at the peak, ``floor`` at the bin behind the last: the valley to the next peak.
+    """
 
     left: int
     peak: int
     right: int
     mass: float
+    height: float
+    floor: float
 
 
 def find_basins(counts: Array, smoothing: float = 4.0, depth: float = 0.25) -> tuple[Basin, ...]:
@@ -63,7 +68,7 @@ def find_basins(counts: Array, smoothing: float = 4.0, depth: float = 0.25) -> t
         del peaks[worst if height[peaks[worst]] < height[peaks[worst + 1]] else worst + 1]
     borders = [0, *valleys, len(height)]
     return tuple(
-        Basin(left, peak, right, float(np.sum(counts[left:right])) / total)
+        Basin(left, peak, right, float(np.sum(counts[left:right])) / total, float(height[peak]), float(height[min(right, len(height) - 1)]))
         for left, peak, right in zip(borders[:-1], peaks, borders[1:], strict=True)
     )
 
