@@ -15,6 +15,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from exvivo.gate.geometry import gate_of
 from exvivo.gate.populations import Evaluation
 from exvivo.gate.prepare import OpenTube
 from exvivo.gate.steady import scatter_bounds, steady_range
@@ -36,12 +37,24 @@ _NEAR = 11  # bins of forward scatter (a factor of 2.9) within which two peaks a
 _INSIDE = 7.378  # 97.5 % quantile of chi-square with two degrees of freedom
 
 
+MOVED = "decision"
+"""Method of a gate that a decision moved."""
+
+
 class GateFailureError(Exception):
     """A gate that could not be found; ``gate`` and ``why`` go into the tubes' detail."""
 
     def __init__(self, gate: str, why: str) -> None:
         super().__init__(f"{gate}: {why}")
         self.gate, self.why = gate, why
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A gate as a decision moved it."""
+
+    decision: int
+    geometry: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +89,20 @@ class FittedGate:
     summaries: Mapping[str, Array]
     detail: Facts
 
+    @property
+    def method(self) -> str:
+        """How the gate was found."""
+        return MOVED if "decision" in self.detail else self.ground.template.method.value
+
     def of(self, file: str) -> Gate:
         """The gate as it applies to one file."""
         return self.by_file.get(file, self.gate)
 
 
-def fit_gates(templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], compensation: str) -> tuple[FittedGate, ...]:
-    """Gates of all templates in order; every tube's evaluation ends with their populations.
+def fit_gates(
+    templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], compensation: str, moves: Mapping[str, Move] = MappingProxyType({})
+) -> tuple[FittedGate, ...]:
+    """Gates of all templates in order, moved ones as they were moved; every tube's evaluation ends with their populations.
 
     Raises
     ------
@@ -95,17 +115,27 @@ def fit_gates(templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], comp
     scatter = [name for one in templates if one.method in {GateMethod.SCATTER, GateMethod.SINGLETS} for name in one.channels]
     for template in templates:
         ground = Ground(template, compensation, ranges)
-        gate = _fit_time(ground, tubes, scatter) if template.method == GateMethod.TIME else _fit_pooled(ground, tubes)
+        gate = _fit(ground, tubes, scatter, moves.get(template.name))
         for tube in tubes:
             tube.evaluation.add(gate.of(tube.tube.file))
         fitted.append(gate)
     return tuple(fitted)
 
 
+def _fit(ground: Ground, tubes: Sequence[OpenTube], scatter: Sequence[str], move: Move | None) -> FittedGate:
+    if move is not None:
+        moved = gate_of(ground.template.name, ground.template.parent, move.geometry)
+        return FittedGate(ground, moved, {}, {}, {"decision": move.decision})
+    return _fit_time(ground, tubes, scatter) if ground.template.method == GateMethod.TIME else _fit_pooled(ground, tubes)
+
+
 def redraw(fitted: FittedGate, left_out: frozenset[str]) -> Gate | None:
-    """The gate as drawn without some tubes, inside the same parents; None when it cannot be drawn."""
+    """The gate as drawn without some tubes, inside the same parents; None when it cannot be drawn.
+
+    Gates on time and gates that were moved do not rest on pooled tubes and stay.
+    """
     method = fitted.ground.template.method
-    if method == GateMethod.TIME:
+    if not fitted.summaries:
         return fitted.gate
     kept = {file: summary for file, summary in fitted.summaries.items() if file not in left_out}
     try:

@@ -15,7 +15,7 @@ from exvivo.engine import Memo, Work
 from exvivo.errors import DesignError
 from exvivo.formats import fcs, gatingml
 from exvivo.gate import gate_specimens
-from exvivo.gate.geometry import tree_of
+from exvivo.gate.geometry import describe_gate, tree_of
 from exvivo.gate.populations import members_of, populations_of
 from exvivo.study.decisions import Decision, DecisionKind, Decisions
 from exvivo.study.design import Channel, Dimension, GatingTree, RectangleGate, SpilloverMatrix
@@ -417,3 +417,42 @@ def test_sketches_hold_the_events_and_the_outline(pair: StudyFolder) -> None:
 def test_study_without_a_panel_has_empty_tables(study: StudyFolder) -> None:
     gating = gate_specimens(study.inputs(), Panels(None, {}), Decisions(), Work())
     assert gating.expressions.height == 0
+
+
+def move(donor: str, gate: str, geometry: str) -> Decisions:
+    return Decisions((Decision(1, "2026-01-01T00:00:00Z", "anna", DecisionKind.MOVE_GATE, f"gate:{donor}/{gate}", geometry, "dead", ""),))
+
+
+def test_a_moved_gate_holds_for_its_donor_alone(pair: StudyFolder, tmp_path: Path) -> None:
+    pair.add_specimen("S3", "D2")
+    pair.add_tube("S3_full.fcs", "S3", TubeKind.FULL, Recipe(pe=3000), 71)
+    pair.add_tube("S3_iso.fcs", "S3", TubeKind.ISOTYPE, Recipe(), 72)
+    work = Work(memo=Memo(tmp_path / "memo"))
+    before = pair.gate(work=work)
+    (drawn,) = rows_of(before.gates.frame, donor="D1", gate="Live")
+    geometry = json.loads(str(drawn["geometry"]))
+    geometry["bounds"] = [[None, geometry["bounds"][0][1] - 0.2]]
+    after = pair.gate(decisions=move("D1", "Live", json.dumps(geometry)), work=work)
+    assert work.computed["gating"] == 3
+    (moved,) = rows_of(after.gates.frame, donor="D1", gate="Live")
+    assert (moved["method"], moved["detail"]) == ("decision", '{"decision": 1}')
+    assert json.loads(str(moved["geometry"])) == geometry
+    assert rows_of(before.gates.frame, donor="D2") == rows_of(after.gates.frame, donor="D2")
+    counts = [{str(row["specimen"]): int(str(row["count"])) for row in one.expressions.rows()} for one in (before, after)]
+    assert counts[1]["S1"] < counts[0]["S1"]
+    assert counts[1]["S2"] < counts[0]["S2"]
+    assert counts[1]["S3"] == counts[0]["S3"]
+    assert all(float(str(row["variance"])) >= 0 for row in rows_of(after.gating_variance.frame, donor="D1"))
+
+
+def test_a_gate_of_a_gate_file_can_be_moved_and_an_unknown_one_cannot(pair: StudyFolder) -> None:
+    gate = RectangleGate("Live", None, (Dimension("Viability-A", "FCS", high=3000.0),))
+    (pair.folder / "gates.xml").write_bytes(gatingml.compose(GatingTree((gate,))))
+    rules = RULES.model_copy(update={"gates_file": "gates.xml"})
+    lower = describe_gate(RectangleGate("Live", None, (Dimension("Viability-A", "FCS", high=250.0),)))
+    gating = pair.gate(rules, decisions=move("D1", "Live", lower))
+    assert [(row["method"], row["geometry"]) for row in gating.gates.rows()] == [("decision", lower)]
+    before = {str(row["file"]): int(str(row["count"])) for row in pair.gate(rules).populations.rows()}
+    assert all(int(str(row["count"])) < before[str(row["file"])] for row in gating.populations.rows())
+    with pytest.raises(DesignError, match="decision 1 moves gate 'Other'"):
+        pair.gate(rules, decisions=move("D1", "Other", lower))
