@@ -64,8 +64,8 @@ class Members:
         return np.unpackbits(self.bits[gate][begin // 8 : -(-end // 8)], count=end - begin).view(np.bool_)
 
 
-def open_walk(path: Path, record: EventsRecord, tree: GatingTree) -> Walk:
-    """A data set ready to be walked.
+def open_walk(path: Path, record: EventsRecord, tree: GatingTree, n_events: int | None = None) -> Walk:
+    """A data set ready to be walked; ``n_events`` is how many this process may expect in all, which decides if compiling pays.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def open_walk(path: Path, record: EventsRecord, tree: GatingTree) -> Walk:
     if missing := missing_channels(tree, matrices, positions):
         raise DesignError(missing)
     nothing = np.empty((0, len(record.channels)), dtype=np.float32)
-    return Walk(path, record, tree.gates, Evaluation(nothing, positions, matrices, kernels.choose(record.n_events)))
+    return Walk(path, record, tree.gates, Evaluation(nothing, positions, matrices, kernels.choose(n_events or record.n_events)))
 
 
 def count_file(path: Path, record: EventsRecord, tree: GatingTree) -> list[int]:
@@ -132,10 +132,11 @@ def _gather(walk: Walk, members: Members, gate: str, compensation: str, channels
     values = np.empty((len(channels), members.counts[gate]))
     filled = 0
     for begin, block in walk.blocks():
-        rows = np.flatnonzero(members.of(gate, begin, begin + block.n_events))
+        kept = block.events[members.of(gate, begin, begin + block.n_events)]
+        inside = walk.ground.over(np.asarray(kept, order=walk.ground.kernels.order))
         for row, channel in zip(values, channels, strict=True):
-            row[filled : filled + len(rows)] = block.pick(channel, compensation, rows)
-        filled += len(rows)
+            row[filled : filled + len(kept)] = inside.pick(channel, compensation, None)
+        filled += len(kept)
     return values
 
 

@@ -47,7 +47,10 @@ class GatedFiles:
 
 @dataclass(frozen=True, slots=True)
 class FileTask:
-    """Everything that gating one file needs, small enough to travel; ``tree`` as ``describe_tree`` writes it."""
+    """Everything that gating one file needs, small enough to travel; ``tree`` as ``describe_tree`` writes it.
+
+    ``batch_events`` is the number of events in all files of the batch.
+    """
 
     path: str
     name: str
@@ -55,6 +58,7 @@ class FileTask:
     tree: str
     compensation: str
     members: bool
+    batch_events: int
 
     def key(self) -> object:
         """What the result depends on."""
@@ -74,12 +78,13 @@ def gate_tubes(described: Sequence[Described], gates: Sequence[SampleGates], wor
     DesignError : trees or their matrices name channels that a file lacks, all together
     """
     check_channels(described, gates)
+    total = sum(file.records[0].n_events for file in described)
     trees: dict[int, str] = {id(own.tree): "" for own in gates}
     tasks = []
     for file, own in zip(described, gates, strict=True):
         trees[id(own.tree)] = trees[id(own.tree)] or describe_tree(own.tree)
         sha256 = digest_file(file.path) if work.memo else ""
-        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], own.compensation, members))
+        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], own.compensation, members, total))
     parcels = work.map(gate_file, tasks, key=FileTask.key, label="gating", version=1)
     frames = [_with_stored(file.records[0], own, parcel) for file, own, parcel in zip(described, gates, parcels, strict=True)]
     told = [_told(file.records, own, frame) for file, own, frame in zip(described, gates, frames, strict=True)]
@@ -96,7 +101,7 @@ def gate_file(task: FileTask) -> Parcel:
     InputError : the file is no longer what it was when it was described
     """
     path = Path(task.path)
-    walk = open_walk(path, fcs.parse(path)[0], tree_from(task.tree))
+    walk = open_walk(path, fcs.parse(path)[0], tree_from(task.tree), task.batch_events)
     members = find_members(walk)
     frames = {"populations": tabulate_populations(task.name, walk, members, task.compensation)}
     return Parcel(frames | ({"members": tabulate_members(task.name, walk, members)} if task.members else {}))
