@@ -360,6 +360,7 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     out: Path,
     sample: str | None = None,
     membership: Path | None = None,
+    pages: bool | None = None,
     workers: Workers = 0,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -380,11 +381,13 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
         folder for the populations table
     membership
         also write one boolean per event and population to this Parquet file
+    pages
+        draw index.html and a picture of each file's gates; by default for up to 60 files
     """
-    from exvivo.pipeline import gate_files
+    from exvivo.pipeline import GatingChoice, gate_files
 
     with _work(workers, cluster) as work:
-        written = gate_files(files, gates, out, membership, sample, work)
+        written = gate_files(files, gates, out, GatingChoice(sample, membership, pages), work)
     _print_findings(written.findings)
     return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 
