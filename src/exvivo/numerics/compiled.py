@@ -2,12 +2,11 @@
 
 No parallel loops and no threads: parallel work is the engine's, and numba's own threads end a
 process when two of them meet. Compiled code is kept beside this file or, where that cannot be
-written, in the user's cache folder; where neither can, in a temporary folder.
+written, in the user's cache folder; where neither can, every process compiles for itself. Threads
+may share all of it: nothing here has a state.
 """
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -25,12 +24,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _compile(function: Function) -> Function:
-    build: Any = numba.njit(cache=True, nogil=True)
+    build: Any = numba.njit
     try:
-        compiled: Function = build(function)
-    except RuntimeError:  # no place to keep compiled code
-        setattr(numba.config, "CACHE_DIR", str(Path(tempfile.gettempdir()) / "exvivo-compiled"))  # noqa: B010 - set when it is loaded
-        compiled = build(function)
+        compiled: Function = build(function, nogil=True, cache=True)
+    except RuntimeError:  # no place to keep compiled code: a second in each process
+        compiled = build(function, nogil=True)
     return compiled
 
 

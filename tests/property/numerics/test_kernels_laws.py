@@ -1,6 +1,9 @@
 """Laws of the loops over events: compiled and plain agree to the last bit, tables stay near their scales, pictures change nothing."""
 
 import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -110,3 +113,29 @@ def test_compiled_loops_do_the_same_without_their_compiler(compiled: Kernels) ->
 def test_compiled_loops_are_taken_for_many_events_only(compiled: Kernels) -> None:
     assert kernels.choose(1000) is PLAIN
     assert kernels.choose(1_000_000) is compiled
+
+
+def test_threads_share_the_compiled_loops(compiled: Kernels) -> None:
+    rng = np.random.default_rng(5)
+    events = rng.normal(size=(50_000, 6)).astype(np.float32)
+    columns, weights = np.arange(6), rng.normal(size=6)
+    made = make_outline([[-1.0, -1.0], [1.0, -0.5], [0.5, 1.0]])
+
+    def work(seed: int) -> int:
+        mixed = compiled.mix(events, None, columns, weights * seed)
+        return int(np.count_nonzero(compiled.enclosed(mixed, mixed[::-1].copy(), made)))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(1, 25))) == [work(seed) for seed in range(1, 25)]
+
+
+def test_loops_compile_where_nothing_can_be_kept() -> None:
+    pytest.importorskip("numba")
+    code = (
+        "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
+        "from exvivo.numerics import kernels; import numpy as np\n"
+        "k = kernels.choose(10**6); assert k is not kernels.PLAIN\n"
+        "print(k.mix(np.ones((2, 2)), None, np.array([0, 1]), np.array([1.0, 0.5])).tolist())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own text
+    assert told.stdout.strip() == "[1.5, 1.5]"
