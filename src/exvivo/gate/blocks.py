@@ -123,7 +123,7 @@ def _medians(walk: Walk, members: Members, gate: str, compensation: str) -> list
     for first in range(0, len(channels), width):
         some = channels[first : first + width]
         values = _gather(walk, members, gate, compensation, some)
-        found += np.median(values, axis=1, overwrite_input=True).tolist()
+        found += [walk.ground.kernels.median(column) for column in values]
     return found
 
 
@@ -132,7 +132,7 @@ def _gather(walk: Walk, members: Members, gate: str, compensation: str, channels
     values = np.empty((len(channels), members.counts[gate]))
     filled = 0
     for begin, block in walk.blocks():
-        kept = block.events[members.of(gate, begin, begin + block.n_events)]
+        kept = block.events.take(np.flatnonzero(members.of(gate, begin, begin + block.n_events)), axis=0)
         inside = walk.ground.over(np.asarray(kept, order=walk.ground.kernels.order))
         for row, channel in zip(values, channels, strict=True):
             row[filled : filled + len(kept)] = inside.pick(channel, compensation, None)

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Events = NDArray[np.floating]
 Rows = NDArray[np.intp]
 Membership = NDArray[np.bool_]
+_SHIFT, _HALF = 48, 1 << 15
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -51,6 +53,12 @@ def enclosed(x: Array, y: Array, outline: Outline) -> Membership:
     return _enclosed(x, y, outline.corners, np.concatenate([outline.low, outline.high, outline.scale]), outline.picture)
 
 
+def median(values: Array) -> float:
+    """As ``kernels.median``: the numbers are counted by their first 16 bits, and only those around the middle are sorted."""
+    lower, upper = _middle(values, values.view(np.int64))
+    return float(np.mean([lower, upper]))
+
+
 @_compile
 def _mix_all(events: Events, columns: Rows, weights: Array) -> Array:
     out = np.empty(len(events))
@@ -71,6 +79,12 @@ def _mix(events: Events, rows: Rows, columns: Rows, weights: Array) -> Array:
             total += np.float64(events[rows[i], columns[j]]) * weights[j]
         out[i] = total
     return out
+
+
+@_compile
+def _rank(bits: int) -> int:
+    """Place of a number among the numbers with other first 16 bits."""
+    return _HALF + (bits >> _SHIFT) if bits >= 0 else _HALF - 1 - ((bits & MAGNITUDE) >> _SHIFT)
 
 
 @_compile
@@ -132,3 +146,29 @@ def _enclosed(x: Array, y: Array, corners: Array, frame: Array, picture: NDArray
         if boxed & (kind == NEAR):
             inside[i] = _crosses(u, v, corners)
     return inside
+
+
+@_compile
+def _middle(values: Array, bits: NDArray[np.int64]) -> tuple[float, float]:
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for i in range(len(values)):
+        if np.isnan(values[i]):
+            return np.nan, np.nan
+        counts[_rank(bits[i])] += 1
+    first, second = (len(values) - 1) // 2, len(values) // 2
+    low, before = 0, 0
+    while before + counts[low] <= first:
+        before += counts[low]
+        low += 1
+    high, passed = low, before
+    while passed + counts[high] <= second:
+        passed += counts[high]
+        high += 1
+    near = np.empty(passed + counts[high] - before)
+    filled = 0
+    for i in range(len(values)):
+        if low <= _rank(bits[i]) <= high:
+            near[filled] = values[i]
+            filled += 1
+    near.sort()
+    return near[first - before], near[second - before]

@@ -86,6 +86,13 @@ def test_mixing_is_a_weighted_sum_in_order(compiled: Kernels, data: st.DataObjec
     np.testing.assert_array_equal(compiled.mix(events, rows, columns, weights), whole[rows])
 
 
+@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-3e4, 3e4, width=16) | ANY))
+def test_medians_agree(compiled: Kernels, values: Array) -> None:
+    values = np.where(np.isinf(values), 7.0, values)
+    np.testing.assert_array_equal(compiled.median(values), np.median(values))
+    np.testing.assert_array_equal(PLAIN.median(values), np.median(values))
+
+
 def _plain(function: Any) -> Any:  # noqa: ANN401 - whatever numba wraps
     return function.py_func
 
@@ -107,6 +114,7 @@ def test_compiled_loops_do_the_same_without_their_compiler(compiled: Kernels) ->
     np.testing.assert_array_equal(inside, [True, True, True, False])
     np.testing.assert_array_equal(compiled.enclosed(u, v, made), [True, True, True, False, False])
     np.testing.assert_array_equal(_plain(module._mix_all)(events, columns, weights), [1.0, 2.0, 3.0])
+    assert _plain(module._middle)(x[:6], x[:6].view(np.int64)) == (0.0, 5.0)
     np.testing.assert_array_equal(_plain(module._mix)(events, np.array([2]), columns, weights), [3.0])
 
 
