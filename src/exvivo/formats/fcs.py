@@ -1,4 +1,4 @@
-"""Flow cytometry data files, FCS 2.0, 3.0 and 3.1: bytes in, described data sets and events out, and back.
+"""Flow cytometry data files, FCS 2.0, 3.0, 3.1 and 3.2: bytes in, described data sets and events out, and back.
 
 ``parse`` reads HEADER and TEXT only and says where the events lie; ``read_events`` opens
 them later, inside the task that needs them, so that descriptions can travel and events
@@ -18,14 +18,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.fcschannels import byte_order, check_mode, describe_channels, row_bytes, spillover_of
-from exvivo.formats.fcsdata import Events, bytes_at, name_of, opened, read_events
+from exvivo.formats.fcschannels import byte_order, check_mode, describe_channels, spacings
+from exvivo.formats.fcsdata import Events, apply_scales, bytes_at, name_of, opened, read_columns, read_events, scale_factors
 from exvivo.formats.fcsoffsets import HEADER_BYTES, Segment, locate_data, parse_header
-from exvivo.formats.fcstext import Notes, number, offset, parse_text
-from exvivo.formats.fcswrite import compose
+from exvivo.formats.fcsspillover import spillover_of
+from exvivo.formats.fcstext import LONGEST_TEXT, Notes, offset, parse_text
+from exvivo.formats.fcswrite import DataSet, Form, compose, compose_all
 from exvivo.study.design import EventsRecord
 
-__all__ = ["Events", "compose", "parse", "parse_text", "read_events"]
+__all__ = [
+    "DataSet",
+    "Events",
+    "Form",
+    "apply_scales",
+    "compose",
+    "compose_all",
+    "parse",
+    "parse_text",
+    "read_columns",
+    "read_events",
+    "scale_factors",
+]
 
 
 def parse(source: Path | bytes) -> tuple[EventsRecord, ...]:
@@ -57,44 +70,54 @@ def parse(source: Path | bytes) -> tuple[EventsRecord, ...]:
 
 def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: Notes) -> EventsRecord:
     version, text, data = parse_header(bytes_at(stream, base, HEADER_BYTES), notes)
-    if base + text.end >= size:
+    if base + text.end > size:
         notes.fault(f"TEXT ends at byte {text.end} but the file has {size - base} bytes", "a complete file", "Copy the file again")
-        notes.stop()
-    keywords = parse_text(bytes_at(stream, base + text.begin, text.end - text.begin + 1), notes.where, notes.issues)
-    _add_supplement(stream, size, base, text, keywords, notes)
-    order = byte_order(keywords, notes)
-    check_mode(keywords, notes)
-    if (timestep := keywords.get("$TIMESTEP", "").strip()) and not number(timestep):
-        notes.issues.append(f"$TIMESTEP is '{timestep}', no number above 0; time stays in the instrument's units")
-    channels = describe_channels(keywords, notes)
+    if text.length > LONGEST_TEXT:
+        notes.fault(f"the HEADER gives TEXT {text.length} bytes", f"at most {LONGEST_TEXT}")
     notes.stop()
-    n_events, begin = locate_data(keywords, data, row_bytes(channels), size - base, notes)
+    keywords = parse_text(bytes_at(stream, base + text.begin, text.length), notes.where, notes.issues)
+    _add_supplement(stream, size, base, text, keywords, notes)
+    check_mode(keywords, version, notes)
+    channels = describe_channels(keywords, version, notes)
+    order = byte_order(keywords, channels, notes)
+    notes.stop()
+    found = locate_data(keywords, text, data, size - base, tuple(spacings(channels)), notes)
+    if order not in ("little", "big") and found.spacing.channels != channels:
+        notes.fault(f"$BYTEORD is '{order}'", "1,2,3,4 or 4,3,2,1 where bits are packed")
     notes.stop()
     return EventsRecord(
         index=index,
         version=version,
-        n_events=n_events,
-        channels=channels,
+        n_events=found.n_events,
+        channels=found.spacing.channels,
         keywords=keywords,
-        data_begin=base + begin,
-        data_end=base + begin + n_events * row_bytes(channels) - 1,
+        data_begin=base + found.begin,
+        data_end=base + found.begin + found.spacing.filled(found.n_events) - 1,
         byte_order=order,
         spillover=spillover_of(keywords, channels, notes),
         issues=tuple(notes.issues),
+        row_bits=found.spacing.row_bits,
     )
 
 
 def _add_supplement(stream: BinaryIO, size: int, base: int, text: Segment, keywords: dict[str, str], notes: Notes) -> None:
+    """Keywords of a supplemental TEXT; one that is a copy of TEXT, lies in it or holds no keywords adds none."""
     begin, end = offset(keywords, "$BEGINSTEXT"), offset(keywords, "$ENDSTEXT")
-    if not begin or not end or end <= begin or (begin, end) == (text.begin, text.end):
+    if not begin or not end or end <= begin or (begin == text.begin and abs(end - text.end) <= 1):
         return
-    if base + end >= size:
-        notes.issues.append(f"the supplemental TEXT at bytes {begin} to {end} lies outside the file and was not read")
-        return
-    raw = bytes_at(stream, base + begin, end - begin + 1)
-    further = parse_text(raw, f"{notes.where}, supplemental TEXT", notes.issues) if raw.strip(b"\0 \r\n") else {}
-    for key, value in further.items():
-        keywords.setdefault(key, value)
+    told = f"the supplemental TEXT at bytes {begin} to {end}"
+    if base + end >= size or end - begin > LONGEST_TEXT:
+        notes.issues.append(f"{told} lies outside the file and was not read")
+    elif begin < text.end and text.begin < end:
+        notes.issues.append(f"{told} overlaps TEXT and was not read")
+    elif (raw := bytes_at(stream, base + begin, end - begin + 1)).strip(b"\0 \r\n"):
+        try:
+            further = parse_text(raw, f"{notes.where}, supplemental TEXT", notes.issues)
+        except InputError:
+            notes.issues.append(f"{told} holds no pairs of keyword and value and was not read")
+            return
+        for key, value in further.items():
+            keywords.setdefault(key, value)
 
 
 def _next_base(stream: BinaryIO, size: int, base: int, record: EventsRecord, where: str) -> int | None:
@@ -105,6 +128,5 @@ def _next_base(stream: BinaryIO, size: int, base: int, record: EventsRecord, whe
     for start in (base + following, following):
         if base < start < size and bytes_at(stream, start, 3) == b"FCS":
             return start
-    raise InputError(
-        fault(where, f"$NEXTDATA points to byte {following}, where no data set begins", "another HEADER there", "Copy the file again")
-    )
+    found = f"$NEXTDATA points to byte {following}, where no data set begins"
+    raise InputError(fault(where, found, "another HEADER there", "Copy the file again"))

@@ -1,10 +1,24 @@
-"""The TEXT segment of FCS files: keywords and values between delimiters, as instruments write them."""
+"""The TEXT segment of FCS files: keywords and values between delimiters, as instruments write them.
+
+Several readings of doubled delimiters are tried. By the standard they stand for one delimiter
+inside a keyword or value, and no value is empty. Many instruments write empty values
+instead: then a doubled delimiter after a keyword is an empty value, and only inside a value
+does it stand for itself. The reading with sound keywords is taken.
+"""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exvivo.errors import InputError, fault
+
+LONGEST_TEXT = 1 << 25
+_BLANK = "\0 \r\n\t\v\f"
+_WHOLE = re.compile(r"0*(\d{1,18})(?:\.0*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_LONGEST_NUMBER = 80
+_STANDARD = re.compile(r"\$(?:P\d+[A-Z]|PAR|TOT|MODE|BYTEORD|DATATYPE|NEXTDATA|(?:BEGIN|END)(?:DATA|STEXT|ANALYSIS))", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -25,48 +39,127 @@ class Notes:
             raise InputError(self.faults)
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A piece of text and the number of delimiters behind it."""
+
+    text: str
+    delimiters: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Pairs of keyword and value, and a keyword that was left without a value."""
+
+    pairs: tuple[tuple[str, str], ...]
+    leftover: str = ""
+
+
 def parse_text(raw: bytes, where: str, issues: list[str]) -> dict[str, str]:
     """Keywords of one TEXT segment; keys in capitals, with their ``$``; values exactly as written.
 
     A doubled delimiter is one delimiter by the standard, an empty value to some instruments: the reading with sound keywords is taken.
     """
+    runs = _runs(_decoded(raw, issues))
+    delimiter = raw[:1].decode("latin-1")
+    by_standard, with_empty = _pairs(_join_by_standard(runs, delimiter)), _pairs(_join_with_empty(runs, delimiter))
+    at_begin = _pairs(_join_by_standard(runs, delimiter, at_end=False))
+    taken = min(by_standard, with_empty, at_begin, key=lambda reading: _unsoundness(reading, delimiter))
+    if taken is with_empty and taken.pairs != by_standard.pairs:
+        issues.append("TEXT holds empty values; doubled delimiters were read as such")
+    if taken.leftover:
+        if _unsoundness(taken, delimiter) > 1:
+            raise InputError(fault(where, "TEXT holds a keyword without a value", "pairs of keyword and value", "Export the file again"))
+        issues.append(f"TEXT ends with {taken.leftover[:20]!r}, a keyword without a value, which was left out")
+    return _unique_keys(taken.pairs, issues)
+
+
+def _decoded(raw: bytes, issues: list[str]) -> list[str]:
+    """Everything between delimiters; a delimiter that is no letter of UTF-8 must not spoil the text beside it."""
+    pieces = raw[1:].split(raw[:1]) if raw else []
     try:
-        text = raw.decode("utf-8")
+        return [piece.decode("utf-8") for piece in pieces]
     except UnicodeDecodeError:
-        text = raw.decode("latin-1")
         issues.append("TEXT is not UTF-8; read as Latin-1")
-    delimiter, body = text[0], text[1:]
-    by_standard = _pairs([token.replace("\ue000", delimiter) for token in body.replace(delimiter * 2, "\ue000").split(delimiter)])
-    pairs = by_standard
-    if delimiter * 2 in body.rstrip("\0 \r\n"):
-        with_empty = _pairs(body.split(delimiter))
-        if _unsoundness(with_empty, delimiter) < _unsoundness(by_standard, delimiter):
-            pairs = with_empty
-            issues.append("TEXT holds empty values; doubled delimiters were read as such")
-    if pairs is None:
-        raise InputError(fault(where, "TEXT holds a keyword without a value", "pairs of keyword and value", "Export the file again"))
-    return _unique_keys(pairs, issues)
+        return [piece.decode("latin-1") for piece in pieces]
 
 
-def _pairs(tokens: list[str]) -> list[tuple[str, str]] | None:
-    if tokens and not tokens[-1].strip("\0 \r\n\t"):
-        tokens = tokens[:-1]
-    if len(tokens) % 2:
-        return None
-    return [(key.strip().upper(), value) for key, value in zip(tokens[::2], tokens[1::2], strict=True)]
+def _runs(pieces: Sequence[str]) -> list[_Run]:
+    texts: list[str] = []
+    counts: list[int] = []
+    for place, piece in enumerate(pieces):
+        if piece or place == 0:
+            texts.append(piece)
+            counts.append(1)
+        else:
+            counts[-1] += 1
+    if texts and pieces[-1]:
+        counts[-1] = 0
+    elif texts and len(pieces) > 1:
+        counts[-1] -= 1
+    return [_Run(text, count, place == len(texts) - 1) for place, (text, count) in enumerate(zip(texts, counts, strict=True))]
 
 
-def _unsoundness(pairs: list[tuple[str, str]] | None, delimiter: str) -> int:
-    """Number of things that no sound TEXT has: keys with a delimiter, empty keys, absent required keywords."""
-    if pairs is None:
-        return 1_000_000
-    keys = {key for key, _ in pairs}
-    n_channels = next((int(value) for key, value in pairs if key == "$PAR" and value.strip().isdecimal()), 0)
+def _join_by_standard(runs: Sequence[_Run], delimiter: str, *, at_end: bool = True) -> list[str]:
+    """Tokens; delimiters beside a separator belong to the end of the token before it, or to the begin of the one behind it."""
+    tokens: list[str] = []
+    current = ""
+    for run in runs:
+        ends, literals = run.last or run.delimiters % 2 == 1, delimiter * _literals(run)
+        current += run.text + (literals if at_end or not ends else "")
+        if ends:
+            tokens.append(current)
+            current = "" if at_end else literals
+    return tokens
+
+
+def _join_with_empty(runs: Sequence[_Run], delimiter: str) -> list[str]:
+    tokens: list[str] = []
+    current = ""
+    for run in runs:
+        current += run.text
+        if len(tokens) % 2 == 0:
+            tokens.append(current)
+            current = delimiter * max((run.delimiters - 1) // 2, 0)
+            ends = run.delimiters > 1 and run.delimiters % 2 == 0
+        else:
+            current += delimiter * _literals(run)
+            ends = run.last or run.delimiters % 2 == 1
+        if ends:
+            tokens.append(current)
+            current = ""
+    return [*tokens, current] if current else tokens
+
+
+def _literals(run: _Run) -> int:
+    """Delimiters that belong to the text; the last one of TEXT always ends it."""
+    return max(run.delimiters - 1, 0) // 2 if run.last else run.delimiters // 2
+
+
+def _pairs(tokens: list[str]) -> _Reading:
+    """Pairs without the padding behind them."""
+    while tokens and _is_blank(tokens[-1]) and (len(tokens) % 2 or _is_blank(tokens[-2])):
+        tokens.pop()
+    pairs = tuple((key.strip(_BLANK).upper(), value) for key, value in zip(tokens[::2], tokens[1::2], strict=False))
+    return _Reading(pairs, tokens[-1] if len(tokens) % 2 else "")
+
+
+def _is_blank(token: str) -> bool:
+    return not token.strip(_BLANK)
+
+
+def _unsoundness(reading: _Reading, delimiter: str) -> int:
+    """Number of things that no sound TEXT has: a key with a delimiter or without text, a keyword as a value, no required keyword."""
+    keywords = dict(reading.pairs)
+    n_channels = min(offset(keywords, "$PAR") or 0, len(keywords))
     needed = ["$PAR", "$DATATYPE", "$BYTEORD", *(f"$P{i}{letter}" for i in range(1, n_channels + 1) for letter in "BNR")]
-    return sum(key not in keys for key in needed) + sum(delimiter in key or not key for key, _ in pairs)
+    bad_keys = sum(delimiter in key.removeprefix("$") or not key for key, _ in reading.pairs)
+    shifted = sum(_STANDARD.fullmatch(value) is not None for _, value in reading.pairs)
+    return sum(key not in keywords for key in needed) + bad_keys + shifted + bool(reading.leftover)
 
 
-def _unique_keys(pairs: list[tuple[str, str]], issues: list[str]) -> dict[str, str]:
+def _unique_keys(pairs: Sequence[tuple[str, str]], issues: list[str]) -> dict[str, str]:
     keywords: dict[str, str] = {}
     for key, value in pairs:
         if keywords.setdefault(key, value) != value:
@@ -76,14 +169,14 @@ def _unique_keys(pairs: list[tuple[str, str]], issues: list[str]) -> dict[str, s
 
 def offset(keywords: Mapping[str, str], key: str) -> int | None:
     """Whole number of a keyword, None when there is none."""
-    value = keywords.get(key, "").strip()
-    return int(value) if value.isdecimal() else None
+    match = _WHOLE.fullmatch(keywords.get(key, "").strip(_BLANK))
+    return int(match[1]) if match else None
 
 
 def number(text: str | None) -> float | None:
     """Finite number in a text, None when there is none."""
-    try:
-        value = float((text or "").strip())
-    except ValueError:
+    plain = (text or "").strip(_BLANK)
+    if len(plain) > _LONGEST_NUMBER or not _NUMBER.fullmatch(plain):
         return None
+    value = float(plain)
     return value if math.isfinite(value) else None
