@@ -75,8 +75,10 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
     if text.length > LONGEST_TEXT:
         notes.fault(f"the HEADER gives TEXT {text.length} bytes", f"at most {LONGEST_TEXT}")
     notes.stop()
-    keywords = parse_text(bytes_at(stream, base + text.begin, text.length), notes.where, notes.issues)
-    _add_supplement(stream, size, base, text, keywords, notes)
+    raw = bytes_at(stream, base + text.begin, text.length)
+    keywords = parse_text(raw, notes.where, notes.issues)
+    if (further := _supplement(stream, size - base, base, text, keywords, notes)).strip(b"\0 \r\n"):
+        _add_supplement(further, raw[:1], keywords, notes)
     check_mode(keywords, version, notes)
     channels = describe_channels(keywords, version, notes)
     order = byte_order(keywords, channels, notes)
@@ -100,24 +102,29 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
     )
 
 
-def _add_supplement(stream: BinaryIO, size: int, base: int, text: Segment, keywords: dict[str, str], notes: Notes) -> None:
-    """Keywords of a supplemental TEXT; one that is a copy of TEXT, lies in it or holds no keywords adds none."""
+def _supplement(stream: BinaryIO, available: int, base: int, text: Segment, keywords: dict[str, str], notes: Notes) -> bytes:
+    """Bytes of the supplemental TEXT; none where it is TEXT itself or lies where it cannot."""
     begin, end = offset(keywords, "$BEGINSTEXT"), offset(keywords, "$ENDSTEXT")
     if not begin or not end or end <= begin or (begin == text.begin and abs(end - text.end) <= 1):
-        return
-    told = f"the supplemental TEXT at bytes {begin} to {end}"
-    if base + end >= size or end - begin > LONGEST_TEXT:
-        notes.issues.append(f"{told} lies outside the file and was not read")
-    elif begin < text.end and text.begin < end:
-        notes.issues.append(f"{told} overlaps TEXT and was not read")
-    elif (raw := bytes_at(stream, base + begin, end - begin + 1)).strip(b"\0 \r\n"):
-        try:
-            further = parse_text(raw, f"{notes.where}, supplemental TEXT", notes.issues)
-        except InputError:
-            notes.issues.append(f"{told} holds no pairs of keyword and value and was not read")
-            return
-        for key, value in further.items():
-            keywords.setdefault(key, value)
+        return b""
+    if end >= available or end - begin > LONGEST_TEXT:
+        notes.issues.append(f"the supplemental TEXT at bytes {begin} to {end} lies outside the file and was not read")
+        return b""
+    if begin < text.end and text.begin < end:
+        notes.issues.append(f"the supplemental TEXT at bytes {begin} to {end} overlaps TEXT and was not read")
+        return b""
+    return bytes_at(stream, base + begin, end - begin + 1)
+
+
+def _add_supplement(raw: bytes, delimiter: bytes, keywords: dict[str, str], notes: Notes) -> None:
+    try:
+        further = parse_text(raw, f"{notes.where}, supplemental TEXT", notes.issues) if raw[:1] == delimiter else {}
+    except InputError:
+        further = {}
+    if not further:
+        notes.issues.append("the supplemental TEXT holds no pairs of keyword and value and was not read")
+    for key, value in further.items():
+        keywords.setdefault(key, value)
 
 
 def _next_base(stream: BinaryIO, size: int, base: int, record: EventsRecord, where: str) -> int | None:

@@ -1,7 +1,7 @@
 """Events of an FCS data set: mapped from the file, decoded block by block where needed, brought to the linear scale.
 
-Uniform float32 in the byte order of this machine is the file itself, mapped privately: it is
-not copied, and ``scaled=False`` does not write to it either, so that a caller can scale by
+Uniform floats in the byte order of this machine are the file itself, mapped privately: they are
+not copied, and ``scaled=False`` does not write to them either, so that a caller can scale by
 block. Every other encoding is decoded into float64, a block of rows and a column at a time,
 so that no more than the result is held.
 """
@@ -40,7 +40,7 @@ def read_events(source: Path | bytes, record: EventsRecord, *, scaled: bool = Tr
     Returns
     -------
     ndarray, shape (n_events, n_channels). float32 where the file stores float32, mapped from the file and
-    private to this process; float64 for every other encoding, which float32 could not hold exactly
+    private to this process; float64, mapped as well, for doubles; float64 for every other encoding, which float32 could not hold exactly
 
     Raises
     ------
@@ -52,8 +52,10 @@ def read_events(source: Path | bytes, record: EventsRecord, *, scaled: bool = Tr
     """
     _check_length(source, record)
     every = range(len(record.channels))
-    if _is_float32(record) and _is_native(record) and record.n_events:
-        events: Events = _raw(source, record, np.dtype(np.float32), (record.n_events, len(record.channels)), copy=True)
+    kinds = {channel.datatype for channel in record.channels}
+    if kinds in ({"F"}, {"D"}) and _is_native(record) and record.n_events:
+        stored = np.dtype(np.float32 if kinds == {"F"} else np.float64)
+        events: Events = _raw(source, record, stored, (record.n_events, len(record.channels)), copy=True)
     else:
         events = _decoded(source, record, every, "C")
     if scaled:

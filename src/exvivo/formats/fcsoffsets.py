@@ -14,6 +14,7 @@ from exvivo.study.design import Channel
 HEADER_BYTES = 58
 VERSIONS = ("FCS2.0", "FCS3.0", "FCS3.1", "FCS3.2")
 _NO_OFFSET = 99_999_999
+_CHECKSUM_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class _Place:
 
     told: tuple[Segment, ...]
     usable: tuple[Segment, ...]
+    text_end: int
     available: int
     spacings: tuple[Spacing, ...]
 
@@ -116,7 +118,7 @@ def locate_data(
     in_text = Segment("TEXT", offset(keywords, "$BEGINDATA") or 0, offset(keywords, "$ENDDATA") or 0)
     told = tuple(s for s in (header, in_text) if s.begin >= HEADER_BYTES and s.begin != _NO_OFFSET)
     usable = tuple(s for s in told if not text.begin <= s.begin < text.end)
-    place = _Place(told, usable, available, tuple(spacings))
+    place = _Place(told, usable, text.end, available, tuple(spacings))
     n_events = offset(keywords, "$TOT")
     if n_events is None:
         return _count_events(place, keywords, notes)
@@ -154,19 +156,32 @@ def _no_events(place: _Place, notes: Notes) -> Located:
 
 
 def _fit(place: _Place, n_events: int, notes: Notes) -> Located | None:
-    """Offsets that the events fill exactly, or nearly, or whose end says nothing."""
+    """Offsets that the events fill, or all but a part of an event, or whose end says nothing."""
     for close in (_is_exact, _is_near, _is_endless):
         for spacing in place.spacings if close is not _is_endless else place.spacings[:1]:
             need = spacing.filled(n_events)
-            fitting = [s for s in place.usable if s.begin + need <= place.available and close(s, spacing, need, place.available)]
-            begins = {s.begin for s in fitting}
-            if len(begins) == 1:
-                _note_offsets(place.told, fitting[0], need, notes)
+            inside = [s for s in place.usable if s.begin + need <= place.available]
+            if any(close(segment, spacing, need, place.available) for segment in inside):
+                near = [s for s in inside if _is_near(s, spacing, need, place.available) or close is _is_endless]
+                if (used := _settle(near, need, place)) is None:
+                    return None
+                _note_offsets(place.told, used, need, notes)
                 _note_spacing(spacing, notes)
-                return Located(n_events, fitting[0].begin, spacing)
-            if begins:
-                return None
+                return Located(n_events, used.begin, spacing)
     return None
+
+
+def _settle(fitting: Sequence[Segment], need: int, place: _Place) -> Segment | None:
+    """The place that has more for it, where HEADER and TEXT name two: right behind TEXT, up to the end of the file, the exact length."""
+
+    def evidence(segment: Segment) -> tuple[int, bool]:
+        behind_text = segment.begin == place.text_end + 1
+        to_the_end = place.available - segment.begin - need in (0, _CHECKSUM_BYTES)
+        return behind_text + to_the_end, segment.length == need
+
+    best = max(evidence(segment) for segment in fitting)
+    leading = [segment for segment in fitting if evidence(segment) == best]
+    return leading[0] if len({segment.begin for segment in leading}) == 1 else None
 
 
 def _is_exact(segment: Segment, _spacing: Spacing, need: int, _available: int) -> bool:
@@ -174,7 +189,7 @@ def _is_exact(segment: Segment, _spacing: Spacing, need: int, _available: int) -
 
 
 def _is_near(segment: Segment, spacing: Spacing, need: int, _available: int) -> bool:
-    return segment.end > segment.begin and abs(segment.length - need) <= spacing.slack
+    return segment.end >= segment.begin and abs(segment.length - need) <= spacing.slack
 
 
 def _is_endless(segment: Segment, _spacing: Spacing, _need: int, available: int) -> bool:

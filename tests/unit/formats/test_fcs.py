@@ -441,3 +441,52 @@ def test_unscaled_float32_is_the_mapped_file(tmp_path: Path) -> None:
     (record,) = fcs.parse(path)
     mapped = fcs.read_events(path, record, scaled=False)
     assert isinstance(mapped.base, np.memmap)
+
+
+def between(header: tuple[int, int], text: tuple[int, int], tail: bytes = b"") -> bytes:
+    """A file whose HEADER and TEXT are wrong by so many bytes at begin and end."""
+    plain = build(text={"$BEGINDATA": "00000", "$ENDDATA": "00000"})
+    begin = len(plain) - 24
+    offsets = {"$BEGINDATA": f"{begin + text[0]:05d}", "$ENDDATA": f"{begin + 23 + text[1]:05d}"}
+    return build(text=offsets, data_shift=header, tail=tail)
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ((1, 1), (0, 0)),  # FlowJo and cytofkit: 4329 in HEADER, 4328 in TEXT
+        ((0, 0), (-1, -1)),
+        ((0, 1), (-434, -433)),  # Accuri C6: 2960 to 3399976 in HEADER, 2526 to 3399542 in TEXT
+        ((0, 0), (0, 1)),
+        ((0, 1), (0, 1)),
+        ((4, 4), (0, 0)),
+        ((0, 0), (0, 100_000)),  # ends cut to eight digits
+        ((0, -24), (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("tail", [b"", b"00000000", b"0" * 40])
+def test_header_and_text_that_differ_are_settled_by_what_lies_beside(header: tuple[int, int], text: tuple[int, int], tail: bytes) -> None:
+    raw = between(header, text, tail)
+    assert values(raw) == [[0, 1], [2, 3], [4, 5]]
+    assert any("$TOT events fill" in issue for issue in fcs.parse(raw)[0].issues)
+
+
+def test_two_places_with_as_much_for_them_are_refused() -> None:
+    with pytest.raises(InputError, match=r"HEADER puts DATA at bytes .* and TEXT puts DATA at bytes"):
+        fcs.parse(between((8, 8), (16, 16), b"0" * 40))
+
+
+def test_supplemental_text_of_another_kind_is_not_read() -> None:
+    plain = build(text={"$BEGINSTEXT": "0000", "$ENDSTEXT": "0000"})
+    begin, archive = len(plain), b"PK\3\4\0 a b c"  # Partec's FloMax keeps a zip archive there
+    raw = build(text={"$BEGINSTEXT": f"{begin:04d}", "$ENDSTEXT": f"{begin + len(archive) - 1:04d}"}, tail=archive)
+    (record,) = fcs.parse(raw)
+    assert record.issues == ("the supplemental TEXT holds no pairs of keyword and value and was not read",)
+    assert not any("PK" in key or key == "B" for key in record.keywords)
+
+
+def test_unscaled_doubles_are_the_mapped_file(tmp_path: Path) -> None:
+    path = tmp_path / "doubles.fcs"
+    path.write_bytes(build(np.arange(6, dtype="<f8").tobytes(), text={"$DATATYPE": "D", "$P1B": "64", "$P2B": "64"}))
+    (record,) = fcs.parse(path)
+    assert isinstance(fcs.read_events(path, record).base, np.memmap)
