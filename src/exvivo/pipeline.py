@@ -18,16 +18,17 @@ from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.calibrate.vendor import match_vendor
 from exvivo.engine import Progress, Silence, Work
-from exvivo.errors import DesignError, fault, unknown
+from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
-from exvivo.gate.files import describe_paths, gate_paths
+from exvivo.gate.files import gate_paths
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
+from exvivo.read.fcsfacts import describe_file, list_fcs
 from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
@@ -421,18 +422,19 @@ def describe_fcs(path: Path) -> dict[str, Any]:
     ------
     InputError : the file is missing or cannot be read
     """
-    ((_, datasets),) = describe_paths([path])
-    listed = [
-        {
-            "events": record.n_events,
-            "channels": [
-                {"name": c.name, "marker": c.marker, "range": c.range, "voltage": c.voltage, "bits": c.bits} for c in record.channels
-            ],
-            "issues": list(record.issues),
-        }
-        for record in datasets
-    ]
-    return {"version": datasets[0].version, "datasets": listed}
+    return describe_file(path)
+
+
+def describe_fcs_files(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Each of several FCS files, or of those in folders, as ``describe_fcs``; and the faults of those that cannot be read."""
+    described: list[dict[str, Any]] = []
+    faults: list[str] = []
+    for path in list_fcs(paths):
+        try:
+            described.append({"file": str(path)} | describe_file(path))
+        except InputError as error:
+            faults += error.messages
+    return described, faults
 
 
 class Clock:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from exvivo.errors import InputError, fault
-from exvivo.formats.fcschannels import byte_order, check_mode, describe_channels, spacings
+from exvivo.formats.fcschannels import byte_order, check_mode, describe_channels, spacings, timestep
 from exvivo.formats.fcsdata import Events, apply_scales, bytes_at, name_of, opened, read_columns, read_events, scale_factors
 from exvivo.formats.fcsoffsets import HEADER_BYTES, Segment, locate_data, parse_header
 from exvivo.formats.fcsspillover import spillover_of
@@ -38,6 +38,7 @@ __all__ = [
     "read_columns",
     "read_events",
     "scale_factors",
+    "timestep",
 ]
 
 
