@@ -14,6 +14,7 @@ scale values from channel values as in Gating-ML 2.0, section "Scale values".
 """
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,13 +64,14 @@ def parse(source: Path | bytes) -> tuple[EventsRecord, ...]:
         base: int | None = 0
         while base is not None:
             where = name_of(source) + (f", data set {len(records) + 1}" if records else "")
-            record = _parse_data_set(stream, size, base, len(records), Notes(where, [], []))
+            record, text_end = _parse_data_set(stream, size, base, len(records), Notes(where, [], []))
             records.append(record)
-            base = _next_base(stream, size, base, record, where)
+            base = _next_base(stream, size, base, text_end, record.keywords, where)
     return tuple(records)
 
 
-def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: Notes) -> EventsRecord:
+def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: Notes) -> tuple[EventsRecord, int]:
+    """A data set, and where its TEXT ends in the file."""
     version, text, data = parse_header(bytes_at(stream, base, HEADER_BYTES), notes)
     if base + text.end > size:
         notes.fault(f"TEXT ends at byte {text.end} but the file has {size - base} bytes", "a complete file", "Copy the file again")
@@ -88,7 +90,7 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
     if order not in ("little", "big") and found.spacing.channels != channels:
         notes.fault(f"$BYTEORD is '{order}'", "1,2,3,4 or 4,3,2,1 where bits are packed")
     notes.stop()
-    return EventsRecord(
+    record = EventsRecord(
         index=index,
         version=version,
         n_events=found.n_events,
@@ -101,6 +103,7 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
         issues=tuple(notes.issues),
         row_bits=found.spacing.row_bits,
     )
+    return record, base + text.end
 
 
 def _supplement(stream: BinaryIO, available: int, base: int, text: Segment, keywords: dict[str, str], notes: Notes) -> bytes:
@@ -128,13 +131,13 @@ def _add_supplement(raw: bytes, delimiter: bytes, keywords: dict[str, str], note
         keywords.setdefault(key, value)
 
 
-def _next_base(stream: BinaryIO, size: int, base: int, record: EventsRecord, where: str) -> int | None:
+def _next_base(stream: BinaryIO, size: int, base: int, text_end: int, keywords: Mapping[str, str], where: str) -> int | None:
     """Start of the next data set; $NEXTDATA counts from this one by the standard, from the start of the file in some exports."""
-    following = offset(record.keywords, "$NEXTDATA")
+    following = offset(keywords, "$NEXTDATA")
     if not following:
         return None
     for start in (base + following, following):
-        if base < start < size and bytes_at(stream, start, 3) == b"FCS":
+        if max(base, text_end - 1) < start < size and bytes_at(stream, start, 3) == b"FCS":
             return start
     found = f"$NEXTDATA points to byte {following}, where no data set begins"
     raise InputError(fault(where, found, "another HEADER there", "Copy the file again"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from exvivo.formats.fcsoffsets import Spacing
-from exvivo.formats.fcstext import Notes, number, offset
+from exvivo.formats.fcstext import Notes, number, offset, word
 from exvivo.study.design import Channel
 
 _LOG_FREE = (0.0, 0.0)
@@ -19,7 +19,7 @@ _SHOWN = 6
 
 def byte_order(keywords: Mapping[str, str], channels: Sequence[Channel], notes: Notes) -> str:
     """``little``, ``big``, or the order as written where it is neither and all channels are integers of as many bytes."""
-    found = keywords.get("$BYTEORD", "").strip()
+    found = word(keywords, "$BYTEORD")
     digits = re.findall(r"\d", found, re.ASCII) if re.fullmatch(r"[\d,\s]+", found, re.ASCII) else []
     upward = [str(i) for i in range(1, len(digits) + 1)]
     single = {channel.bits for channel in channels} == {8}
@@ -40,7 +40,7 @@ def byte_order(keywords: Mapping[str, str], channels: Sequence[Channel], notes: 
 
 def check_mode(keywords: Mapping[str, str], version: str, notes: Notes) -> None:
     """Histograms hold no events and are refused."""
-    mode = keywords.get("$MODE", "").strip().upper()
+    mode = word(keywords, "$MODE").upper()
     if mode not in ("", "L"):
         notes.fault(f"$MODE is '{mode}'", "L (list mode): histograms hold no events", "Export list-mode data")
     elif not mode and version != "FCS3.2":
@@ -56,7 +56,7 @@ def timestep(keywords: Mapping[str, str]) -> float | None:
 def describe_channels(keywords: Mapping[str, str], version: str, notes: Notes) -> tuple[Channel, ...]:
     """Channels in the order of the columns; empty when $PAR or $DATATYPE is at fault."""
     count = offset(keywords, "$PAR")
-    datatype = keywords.get("$DATATYPE", "").strip().upper()
+    datatype = word(keywords, "$DATATYPE").upper()
     if not count or count > len(keywords):
         notes.fault(f"$PAR is '{keywords.get('$PAR', '')}'", "the number of channels, each with its keywords")
         count = None
@@ -73,7 +73,7 @@ def describe_channels(keywords: Mapping[str, str], version: str, notes: Notes) -
     for name, uses in sorted(Counter(channel.name for channel in channels).items()):
         if uses > 1:
             notes.issues.append(f"channel name '{name}' is used {uses} times")
-    if (step := keywords.get("$TIMESTEP", "").strip()) and timestep(keywords) is None:
+    if (step := word(keywords, "$TIMESTEP")) and timestep(keywords) is None:
         notes.issues.append(f"$TIMESTEP is '{step}', no number above 0; time stays in the instrument's units")
     return channels
 
@@ -115,11 +115,11 @@ def _listed(keys: Sequence[str]) -> str:
 
 def _channel(keywords: Mapping[str, str], place: int, datatype: str, notes: Notes) -> Channel:
     prefix = f"$P{place}"
-    name = keywords.get(f"{prefix}N", "").strip()
+    name = word(keywords, f"{prefix}N")
     if not name:
         name = f"P{place}"
         notes.issues.append(f"{prefix}N is absent; the channel is called {name}")
-    own_type = keywords.get(f"{prefix}DATATYPE", "").strip().upper() or datatype
+    own_type = word(keywords, f"{prefix}DATATYPE").upper() or datatype
     if own_type not in _WIDTHS:
         notes.fault(f"{prefix}DATATYPE is '{own_type}'", "F, D or I", "Export as FCS 3.1")
         own_type = datatype
@@ -128,7 +128,7 @@ def _channel(keywords: Mapping[str, str], place: int, datatype: str, notes: Note
         notes.fault(f"{prefix}R is '{keywords.get(f'{prefix}R', '')}'", "the range of the channel, a positive number")
     return Channel(
         name=name,
-        marker=keywords.get(f"{prefix}S", "").strip(),
+        marker=word(keywords, f"{prefix}S"),
         range=extent or 0.0,
         voltage=number(keywords.get(f"{prefix}V")),
         gain=_gain(keywords, prefix, notes),
@@ -149,7 +149,7 @@ def _gain(keywords: Mapping[str, str], prefix: str, notes: Notes) -> float:
 
 
 def _bits(keywords: Mapping[str, str], prefix: str, datatype: str, notes: Notes) -> int:
-    found = keywords.get(f"{prefix}B", "").strip()
+    found = word(keywords, f"{prefix}B")
     bits = offset(keywords, f"{prefix}B") or 0
     allowed = {"F": bits == 32, "D": bits == 64, "I": 8 <= bits <= 56 or bits == 64}[datatype]
     if not allowed:
@@ -160,7 +160,7 @@ def _bits(keywords: Mapping[str, str], prefix: str, datatype: str, notes: Notes)
 
 
 def _amplification(keywords: Mapping[str, str], prefix: str, datatype: str, extent: float | None, notes: Notes) -> tuple[float, float]:
-    found = keywords.get(f"{prefix}E", "").strip()
+    found = word(keywords, f"{prefix}E")
     if not found:
         notes.issues.append(f"{prefix}E is absent; a linear amplifier is taken")
         return _LOG_FREE

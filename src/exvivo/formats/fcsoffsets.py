@@ -152,7 +152,7 @@ def _no_events(place: _Place, notes: Notes) -> Located:
     held = [s for s in place.usable if s.begin < s.end < place.available and s.length * 8 % spacing.row_bits == 0]
     if held:
         return _outvote(place, 0, notes) or _refuse(place, 0, notes)
-    return Located(0, place.usable[0].begin if place.usable else HEADER_BYTES, spacing)
+    return Located(0, next((s.begin for s in place.usable if s.begin <= place.available), HEADER_BYTES), spacing)
 
 
 def _fit(place: _Place, n_events: int, notes: Notes) -> Located | None:

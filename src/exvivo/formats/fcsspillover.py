@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from exvivo.formats.fcstext import Notes, number
+from exvivo.formats.fcstext import Notes, number, word
 from exvivo.study.design import Channel, SpilloverMatrix
 
 _KEYS = ("$SPILLOVER", "SPILLOVER", "$SPILL", "SPILL", "$COMP", "COMP")
@@ -16,11 +16,18 @@ Row = tuple[float, ...]
 
 
 def spillover_of(keywords: Mapping[str, str], channels: Sequence[Channel], notes: Notes) -> SpilloverMatrix | None:
-    """First spillover keyword; a matrix that cannot be understood is an issue and leaves None, so that using it fails with a word."""
-    key = next((key for key in _KEYS if keywords.get(key, "").strip()), None)
-    if key is None:
+    """First matrix that can be understood; one that cannot is an issue, and without any, using it fails with a word."""
+    written = [key for key in _KEYS if word(keywords, key)]
+    if not written:
         return _percentages(keywords, channels, notes)
     known = [channel.name for channel in channels]
+    understood = [(key, matrix) for key in written if (matrix := _matrix(key, keywords, known, notes)) is not None]
+    if other := [key for key, matrix in understood if matrix != understood[0][1]]:
+        notes.issues.append(f"{', '.join(other)} differs from {understood[0][0]}, which is used")
+    return understood[0][1] if understood else None
+
+
+def _matrix(key: str, keywords: Mapping[str, str], known: Sequence[str], notes: Notes) -> SpilloverMatrix | None:
     items = [item.strip() for item in re.split(r"[,\t]", keywords[key])]
     size = int(items[0]) if re.fullmatch(r"[1-9]\d{0,3}", items[0], re.ASCII) else 0
     numbers = [number(item) for item in items[-size * size :]] if size and len(items) > size * size else []

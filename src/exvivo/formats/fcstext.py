@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from exvivo.errors import InputError, fault
 
 LONGEST_TEXT = 1 << 25
+_MOST_DELIMITERS = 100_000
 _BLANK = "\0 \r\n\t\v\f"
 _WHOLE = re.compile(r"0*(\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
@@ -61,6 +62,8 @@ def parse_text(raw: bytes, where: str, issues: list[str]) -> dict[str, str]:
 
     A doubled delimiter is one delimiter by the standard, an empty value to some instruments: the reading with sound keywords is taken.
     """
+    if (pieces := raw.count(raw[:1])) > _MOST_DELIMITERS:
+        raise InputError(fault(where, f"TEXT has {pieces} delimiters", f"at most {_MOST_DELIMITERS}", "Export the file again"))
     runs = _runs(_decoded(raw, issues))
     delimiter = raw[:1].decode("latin-1")
     by_standard, with_empty = _pairs(_join_by_standard(runs, delimiter)), _pairs(_join_with_empty(runs, delimiter))
@@ -165,6 +168,11 @@ def _unique_keys(pairs: Sequence[tuple[str, str]], issues: list[str]) -> dict[st
         if keywords.setdefault(key, value) != value:
             issues.append(f"keyword {key} is given twice; the first value is used")
     return keywords
+
+
+def word(keywords: Mapping[str, str], key: str) -> str:
+    """Value of a keyword without the blanks around it; nothing when it is absent."""
+    return keywords.get(key, "").strip(_BLANK).strip()
 
 
 def offset(keywords: Mapping[str, str], key: str) -> int | None:

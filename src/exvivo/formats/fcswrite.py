@@ -200,11 +200,26 @@ def _data(events: NDArray[Any], channels: Sequence[Channel], form: Form) -> byte
     columns = [_stored(events[:, place], channel) for place, channel in enumerate(channels)]
     if any(bits % _BYTE for _, bits in kinds):
         return _packed(columns, channels, big=form.byte_order == "big")
-    take = None if ordered else [int(digit) - 1 for digit in form.byte_order.split(",")]
-    pieces = [_places(column, channel.bits // _BYTE) for column, channel in zip(columns, channels, strict=True)]
-    if take or form.byte_order == "big":
-        pieces = [piece[:, take] if take else piece[:, ::-1] for piece in pieces]
-    return np.concatenate(pieces, axis=1).tobytes() if pieces else b""
+    rows = np.empty(len(events), dtype=[(f"c{place}", _field(channel, form)) for place, channel in enumerate(channels)])
+    for place, (column, channel) in enumerate(zip(columns, channels, strict=True)):
+        rows[f"c{place}"] = column if rows.dtype[place].ndim == 0 else _places(column, channel.bits // _BYTE)[:, _order(channel, form)]
+    return rows.tobytes()
+
+
+def _field(channel: Channel, form: Form) -> np.dtype[Any]:
+    """How one value is stored; as single bytes where numpy has no such integer or no such order."""
+    width = channel.bits // _BYTE
+    if form.byte_order not in ("little", "big") or width not in (1, 2, 4, 8):
+        return np.dtype((np.uint8, (width,)))
+    return np.dtype(f"{'<' if form.byte_order == 'little' else '>'}{'u' if channel.datatype == 'I' else 'f'}{width}")
+
+
+def _order(channel: Channel, form: Form) -> list[int]:
+    """Places of the bytes of a value, which come the least significant first, in the file."""
+    width = channel.bits // _BYTE
+    if form.byte_order in ("little", "big"):
+        return list(range(width)) if form.byte_order == "little" else list(range(width))[::-1]
+    return [int(digit) - 1 for digit in form.byte_order.split(",")]
 
 
 def _is_writable(kind: tuple[str, int]) -> bool:
@@ -227,10 +242,10 @@ def _stored(column: NDArray[Any], channel: Channel) -> NDArray[Any]:
     return stored
 
 
-def _places(column: NDArray[Any], width: int) -> NDArray[np.uint8]:
+def _places(column: NDArray[np.uint64], width: int) -> NDArray[np.uint8]:
     """Bytes of each value, the least significant first, shape (n, width)."""
-    little = np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<"))
-    return little.view(np.uint8).reshape(len(column), column.dtype.itemsize)[:, :width]
+    little = np.ascontiguousarray(column, dtype="<u8")
+    return little.view(np.uint8).reshape(len(column), little.itemsize)[:, :width]
 
 
 def _packed(columns: Sequence[NDArray[np.uint64]], channels: Sequence[Channel], *, big: bool) -> bytes:

@@ -1,5 +1,6 @@
 """parse(compose(x)) = x for any events, channels, keywords, version, encoding and byte order."""
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from exvivo.errors import InputError
 from exvivo.formats import fcs
 from exvivo.study.design import Channel, EventsRecord, SpilloverMatrix
 
@@ -178,3 +180,20 @@ def test_64_bit_integers_are_the_nearest_doubles(whole: list[int], order: str) -
     narrow = [replace(channel, range=2.0**40)]
     small = events & np.uint64(2**40 - 1)
     assert fcs.parse(fcs.compose(small, narrow))[0].issues == ()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(1, 40), st.integers(-60, 60), st.integers(-60, 60), st.sampled_from([0, 5, 8, 30]))
+def test_one_right_pair_of_offsets_is_enough(n_events: int, begin: int, end: int, behind: int) -> None:
+    """HEADER says anything, TEXT is right, then the other way round: the events are right, or the file is refused."""
+    events = np.arange(n_events * 2, dtype=np.float32).reshape(-1, 2) + 1
+    raw = fcs.compose(events, [Channel("A", "", 1024.0), Channel("B", "", 1024.0)])[:-8] + b"\0" * behind
+    first, last = int(raw[26:34]), int(raw[34:42])
+    wrong_header = raw[:26] + f"{max(first + begin, 0):8d}{max(last + end, 0):8d}".encode() + raw[42:]
+    wrong_text = raw.replace(f"{first:020d}".encode(), f"{max(first + begin, 0):020d}".encode())
+    wrong_text = wrong_text.replace(f"{last:020d}".encode(), f"{max(last + end, 0):020d}".encode())
+    for wrong in (wrong_header, wrong_text):
+        with contextlib.suppress(InputError):
+            (record,) = fcs.parse(wrong)
+            np.testing.assert_array_equal(fcs.read_events(wrong, record), events)
+            assert record.issues or (begin, end) == (0, 0)

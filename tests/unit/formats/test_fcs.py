@@ -1,5 +1,6 @@
 """FCS files with one deliberate oddity each: read right, or refused with a word."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -490,3 +491,38 @@ def test_unscaled_doubles_are_the_mapped_file(tmp_path: Path) -> None:
     path.write_bytes(build(np.arange(6, dtype="<f8").tobytes(), text={"$DATATYPE": "D", "$P1B": "64", "$P2B": "64"}))
     (record,) = fcs.parse(path)
     assert isinstance(fcs.read_events(path, record).base, np.memmap)
+
+
+def test_text_of_nothing_but_delimiters_is_refused_at_once() -> None:
+    began = time.process_time()
+    with pytest.raises(InputError, match=r"TEXT has [0-9]+ delimiters"):
+        fcs.parse(lengthened(build(), b"/" * 30_000_000))
+    assert time.process_time() - began < 1
+
+
+def test_many_keywords_are_read_in_less_than_a_second() -> None:
+    began = time.process_time()
+    (record,) = fcs.parse(build(text={f"K{place}": "v" for place in range(45_000)}))
+    assert record.keywords["K44999"] == "v"
+    assert time.process_time() - began < 1.5
+
+
+def test_data_set_inside_the_text_of_another_is_refused() -> None:
+    """Otherwise a thousand HEADERs could have the same TEXT read a thousand times."""
+    inner = build()[:58].decode()
+    place = build(text={"$NEXTDATA": "0000", "NOTE": inner}).index(b"FCS", 3)
+    with pytest.raises(InputError, match="no data set begins"):
+        fcs.parse(build(text={"$NEXTDATA": f"{place:04d}", "NOTE": inner}))
+
+
+def test_no_events_lie_nowhere_beyond_the_file() -> None:
+    """Found by breaking files: seeds 857819 and 925028."""
+    raw = build(b"", text={"$TOT": "0"}, data_shift=(9_999_999, 9_999_999))
+    (record,) = fcs.parse(raw)
+    assert (record.n_events, record.data_begin <= len(raw)) == (0, True)
+    assert fcs.read_events(raw, record).shape == (0, 2)
+
+
+def test_padded_names_lose_their_padding() -> None:
+    (record,) = fcs.parse(build(text={"$P1N": " FSC-A\0\0", "$P1S": "\tCD3 "}))
+    assert (record.channels[0].name, record.channels[0].marker) == ("FSC-A", "CD3")

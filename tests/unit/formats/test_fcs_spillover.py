@@ -88,3 +88,12 @@ def test_unknown_channels_are_named() -> None:
     record = record_of({"SPILL": "1,FL9-A,1"})
     assert record.spillover == SpilloverMatrix(("FL9-A",), ("FL9-A",), ((1,),))
     assert any("FL9-A" in issue for issue in record.issues)
+
+
+def test_first_matrix_that_can_be_understood_is_used_and_another_one_told() -> None:
+    """MACSQuant writes $SPILLOVER with names alone; exports by other software carry two that differ."""
+    record = record_of({"$SPILLOVER": "2,FL1-A,FL2-A", "SPILL": "2,FL1-A,FL2-A,1,0.1,0.2,1"})
+    assert record.spillover == SpilloverMatrix(("FL1-A", "FL2-A"), ("FL1-A", "FL2-A"), FLUORESCENCES)
+    record = record_of({"$SPILLOVER": "2,FL1-A,FL2-A,1,0.1,0.2,1", "SPILL": "2,FL1-A,FL2-A,1,0,0,1"})
+    assert record.spillover == SpilloverMatrix(("FL1-A", "FL2-A"), ("FL1-A", "FL2-A"), FLUORESCENCES)
+    assert record.issues == ("SPILL differs from $SPILLOVER, which is used",)
