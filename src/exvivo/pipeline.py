@@ -22,13 +22,14 @@ from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
-from exvivo.gate.files import gate_paths
+from exvivo.gate.files import describe_tubes, gate_tubes
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
-from exvivo.read.fcsfacts import describe_file, list_fcs
+from exvivo.read.events import find_tubes
+from exvivo.read.fcsfacts import describe_file
 from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
@@ -38,6 +39,7 @@ from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, w
 from exvivo.simulate import SIZES as EVENTS_OF
 from exvivo.simulate import simulate_study
 from exvivo.store import (
+    MEMO,
     RESULTS,
     RUN_LOG,
     Manifest,
@@ -53,6 +55,7 @@ from exvivo.store import (
     load_decisions,
     load_manifest,
     load_run,
+    memo_in,
     open_memo,
     save_run,
     seal,
@@ -397,18 +400,26 @@ def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple
     return rules.model_copy(update={"curve": found.rules}), [told]
 
 
-def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None) -> Written:
-    """Populations of FCS files under a Gating-ML file or a FlowJo workspace, written as populations.csv into a folder.
+def gate_files(
+    files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None, work: Work | None = None
+) -> Written:
+    """Populations of FCS files under any supported gate file, written as populations.csv into a folder.
 
-    ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is looked up by its name.
+    ``files`` may be folders; ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is
+    looked up by its name. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
+    read does not stop the others.
 
     Raises
     ------
-    InputError : an FCS file or the gate file cannot be read, or the workspace has no or several samples for a file
+    InputError : a file does not exist, none or the gate file cannot be read, or the workspace has no or several samples for a file
     DesignError : the gates name channels or matrices that a file lacks
     """
-    gated = gate_paths(files, read_sample_gates(gates, files, sample), members=membership is not None)
-    findings = tabulate_findings(gated.found)
+    described, unreadable = describe_tubes(find_tubes(files))
+    own = read_sample_gates(gates, [file.path for file in described], sample)
+    given = work or Work()
+    remembering = Work(given.executor, memo_in(out / MEMO), given.progress)
+    gated = gate_tubes(described, own, remembering, members=membership is not None)
+    findings = tabulate_findings((*unreadable, *gated.found))
     written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
     if membership is not None:
         written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
@@ -426,12 +437,17 @@ def describe_fcs(path: Path) -> dict[str, Any]:
 
 
 def describe_fcs_files(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Each of several FCS files, or of those in folders, as ``describe_fcs``; and the faults of those that cannot be read."""
+    """Each of several FCS files, or of those in folders, as ``describe_fcs``; and the faults of those that cannot be read.
+
+    Raises
+    ------
+    InputError : a folder holds no FCS file
+    """
     described: list[dict[str, Any]] = []
     faults: list[str] = []
-    for path in list_fcs(paths):
+    for name, path in find_tubes(paths).items():
         try:
-            described.append({"file": str(path)} | describe_file(path))
+            described.append({"file": name} | describe_file(path))
         except InputError as error:
             faults += error.messages
     return described, faults

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.fcschannels import byte_order, check_mode, describe_channels, spacings, timestep
-from exvivo.formats.fcsdata import Events, apply_scales, bytes_at, name_of, opened, read_columns, read_events, scale_factors
+from exvivo.formats.fcsdata import Events, apply_scales, bytes_at, name_of, opened, part_of, read_columns, read_events, scale_factors
 from exvivo.formats.fcsoffsets import HEADER_BYTES, Segment, locate_data, parse_header
 from exvivo.formats.fcsspillover import spillover_of
 from exvivo.formats.fcstext import LONGEST_TEXT, Notes, offset, parse_text
@@ -36,6 +36,7 @@ __all__ = [
     "compose_all",
     "parse",
     "parse_text",
+    "part_of",
     "read_columns",
     "read_events",
     "scale_factors",

@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -89,6 +90,27 @@ def read_columns(source: Path | bytes, record: EventsRecord, columns: Sequence[i
     if scaled:
         apply_scales(events, record, columns)
     return events
+
+
+def part_of(record: EventsRecord, begin: int, end: int) -> EventsRecord:
+    """The record of some of a data set's events, to be read alone.
+
+    Parameters
+    ----------
+    record : the data set, as ``parse`` described it
+    begin, end : first event and the one behind the last; where events are no whole bytes, ``begin`` is a multiple of 8
+
+    Raises
+    ------
+    ValueError : the events are not there, or the first of them does not begin with a byte
+    """
+    if not 0 <= begin <= end <= record.n_events:
+        raise ValueError(f"events {begin} to {end} of {record.n_events}")
+    row = row_bits(record)
+    if begin * row % _BYTE:
+        raise ValueError(f"event {begin} of {row} bits does not begin with a byte; begin at a multiple of {_BYTE}")
+    first, last = record.data_begin + begin * row // _BYTE, record.data_begin + -(-end * row // _BYTE) - 1
+    return replace(record, n_events=end - begin, data_begin=first, data_end=last)
 
 
 def scale_factors(record: EventsRecord) -> NDArray[np.float64]:

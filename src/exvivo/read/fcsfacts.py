@@ -1,27 +1,11 @@
 """What FCS files say of themselves, for people and for JSON; no event is read."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from exvivo.errors import InputError, fault
 from exvivo.formats import fcs
 from exvivo.study.design import Channel, EventsRecord, SpilloverMatrix
-
-_MAGIC = b"FCS"
-
-
-def list_fcs(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, and those of folders that begin as FCS files do, in the order of their names."""
-    found: list[Path] = []
-    for path in paths:
-        found += [inner for inner in sorted(path.rglob("*")) if inner.is_file() and _begins(inner)] if path.is_dir() else [path]
-    return found
-
-
-def _begins(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(_MAGIC)) == _MAGIC
 
 
 def describe_file(path: Path) -> dict[str, Any]:

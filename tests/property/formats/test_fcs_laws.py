@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -149,6 +150,27 @@ def test_columns_and_blocks_are_parts_of_all_events(case: tuple[list[fcs.DataSet
     for block in (pending[:cut], pending[cut:]):
         fcs.apply_scales(block, record, range(len(record.channels)))
     np.testing.assert_array_equal(pending, whole)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(8, 24), st.sampled_from(["little", "big"]), st.booleans())
+def test_some_events_are_those_of_all(first: int, length: int, bits: int, order: str, padded: bool) -> None:  # noqa: FBT001  a case
+    channels = [Channel(name, "", 256.0, bits=bits, datatype="I") for name in "ABC"]
+    events = np.arange(180).reshape(60, 3)
+    raw = fcs.compose(events, channels, form=fcs.Form(byte_order=order))
+    (record,) = fcs.parse(raw)
+    if padded:
+        record = replace(record, row_bits=-(-record.row_bits // 8) * 8, n_events=50)
+    begin, end = min(first // 8 * 8, record.n_events), min(first + length, record.n_events)
+    begin = begin if begin <= end else end // 8 * 8
+    if begin % 8 == 0:
+        part = fcs.part_of(record, begin, end)
+        np.testing.assert_array_equal(fcs.read_events(raw, part), fcs.read_events(raw, record)[begin:end])
+    with pytest.raises(ValueError, match="events"):
+        fcs.part_of(record, 0, record.n_events + 1)
+    if 3 * bits % 8 and not padded:
+        with pytest.raises(ValueError, match="multiple of 8"):
+            fcs.part_of(record, 1, 2)
 
 
 @settings(deadline=None, max_examples=100)
