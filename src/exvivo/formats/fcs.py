@@ -15,10 +15,11 @@ scale values from channel values as in Gating-ML 2.0, section "Scale values".
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from exvivo.errors import InputError, fault
+from exvivo.errors import InputError
 from exvivo.formats.fcschannels import byte_order, check_mode, describe_channels, spacings, timestep
 from exvivo.formats.fcsdata import Events, apply_scales, bytes_at, name_of, opened, part_of, read_columns, read_events, scale_factors
 from exvivo.formats.fcsoffsets import HEADER_BYTES, Segment, locate_data, parse_header
@@ -26,6 +27,8 @@ from exvivo.formats.fcsspillover import spillover_of
 from exvivo.formats.fcstext import LONGEST_TEXT, Notes, offset, parse_text
 from exvivo.formats.fcswrite import DataSet, Form, compose, compose_all
 from exvivo.study.design import EventsRecord
+
+_CHECKSUM_BYTES = 8
 
 __all__ = [
     "DataSet",
@@ -65,9 +68,10 @@ def parse(source: Path | bytes) -> tuple[EventsRecord, ...]:
         base: int | None = 0
         while base is not None:
             where = name_of(source) + (f", data set {len(records) + 1}" if records else "")
-            record, text_end = _parse_data_set(stream, size, base, len(records), Notes(where, [], []))
-            records.append(record)
-            base = _next_base(stream, size, base, text_end, record.keywords, where)
+            notes = Notes(where, [], [])
+            record, text_end = _parse_data_set(stream, size, base, len(records), notes)
+            base = _next_base(stream, size, base, text_end, record.keywords, notes)
+            records.append(replace(record, issues=tuple(notes.issues)))
     return tuple(records)
 
 
@@ -101,7 +105,6 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
         data_end=base + found.begin + found.spacing.filled(found.n_events) - 1,
         byte_order=order,
         spillover=spillover_of(keywords, channels, notes),
-        issues=tuple(notes.issues),
         row_bits=found.spacing.row_bits,
     )
     return record, base + text.end
@@ -132,7 +135,7 @@ def _add_supplement(raw: bytes, delimiter: bytes, keywords: dict[str, str], note
         keywords.setdefault(key, value)
 
 
-def _next_base(stream: BinaryIO, size: int, base: int, text_end: int, keywords: Mapping[str, str], where: str) -> int | None:
+def _next_base(stream: BinaryIO, size: int, base: int, text_end: int, keywords: Mapping[str, str], notes: Notes) -> int | None:
     """Start of the next data set; $NEXTDATA counts from this one by the standard, from the start of the file in some exports."""
     following = offset(keywords, "$NEXTDATA")
     if not following:
@@ -140,5 +143,8 @@ def _next_base(stream: BinaryIO, size: int, base: int, text_end: int, keywords: 
     for start in (base + following, following):
         if max(base, text_end - 1) < start < size and bytes_at(stream, start, 3) == b"FCS":
             return start
-    found = f"$NEXTDATA points to byte {following}, where no data set begins"
-    raise InputError(fault(where, found, "another HEADER there", "Copy the file again"))
+    if size - _CHECKSUM_BYTES <= base + following <= size or size - _CHECKSUM_BYTES <= following <= size:
+        notes.issues.append(f"$NEXTDATA points to byte {following}, the end of the file; there is no further data set")
+        return None
+    notes.fault(f"$NEXTDATA points to byte {following}, where no data set begins", "another HEADER there", "Copy the file again")
+    raise InputError(notes.faults)

@@ -67,6 +67,7 @@ def describe_channels(keywords: Mapping[str, str], version: str, notes: Notes) -
     channels = tuple(_channel(keywords, place, datatype, notes) for place in range(1, count + 1))
     _note_types(channels, datatype, version, notes)
     _note_zero_offsets(keywords, channels, notes)
+    _note_linear_floats(keywords, channels, notes)
     _note_wide_integers(channels, notes)
     if any(c.bits % 8 for c in channels) and not all(c.datatype == "I" and c.bits <= _MOST_PACKED_BITS for c in channels):
         notes.fault("$PnB packs bits beside floating-point values or 64-bit integers", "whole bytes for every channel", "Export as FCS 3.1")
@@ -95,6 +96,12 @@ def spacings(channels: tuple[Channel, ...]) -> Iterator[Spacing]:
 def _note_types(channels: Sequence[Channel], datatype: str, version: str, notes: Notes) -> None:
     if version != "FCS3.2" and (other := [f"$P{i}DATATYPE" for i, channel in enumerate(channels, 1) if channel.datatype != datatype]):
         notes.issues.append(f"{_listed(other)}: a keyword of FCS 3.2 in a file of {version}; it was followed")
+
+
+def _note_linear_floats(keywords: Mapping[str, str], channels: Sequence[Channel], notes: Notes) -> None:
+    floats = [f"$P{i}E" for i, channel in enumerate(channels, 1) if channel.datatype != "I"]
+    if unused := [key for key in floats if word(keywords, key) and number(word(keywords, key).split(",")[0]) != 0]:
+        notes.issues.append(f"floating-point values are linear by the standard; not applied: {_listed(unused)}")
 
 
 def _note_zero_offsets(keywords: Mapping[str, str], channels: Sequence[Channel], notes: Notes) -> None:
@@ -140,6 +147,8 @@ def _channel(keywords: Mapping[str, str], place: int, datatype: str, notes: Note
 
 def _gain(keywords: Mapping[str, str], prefix: str, notes: Notes) -> float:
     gain = number(keywords.get(f"{prefix}G"))
+    if gain is None and (found := word(keywords, f"{prefix}G")):
+        notes.issues.append(f"{prefix}G is '{found}', no number; no gain is taken")
     if gain is None or gain == 0:  # 0 is written by some instruments for "not amplified"
         return 1.0
     if not _LEAST_FACTOR <= gain <= _MOST_FACTOR:
@@ -168,7 +177,6 @@ def _amplification(keywords: Mapping[str, str], prefix: str, datatype: str, exte
     if parts == [0.0] or (len(parts) == 2 and parts[0] == 0.0):
         return _LOG_FREE
     if datatype != "I":
-        notes.issues.append(f"{prefix}E is '{found}' but floating-point values are linear by the standard; it was not applied")
         return _LOG_FREE
     if len(parts) != 2 or parts[0] is None or parts[1] is None or not _is_amplifier(parts[0], parts[1]):
         notes.fault(f"{prefix}E is '{found}'", "two numbers, as in 0,0 or 4,1")

@@ -14,7 +14,7 @@ from exvivo.study.design import Channel
 HEADER_BYTES = 58
 VERSIONS = ("FCS2.0", "FCS3.0", "FCS3.1", "FCS3.2")
 _NO_OFFSET = 99_999_999
-_CHECKSUM_BYTES = 8
+_CHECKSUM_BYTES, _BOTH_SIDES = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +168,33 @@ def _fit(place: _Place, n_events: int, notes: Notes) -> Located | None:
                 _note_offsets(place.told, used, need, notes)
                 _note_spacing(spacing, notes)
                 return Located(n_events, used.begin, spacing)
-    return None
+    return _between(place, n_events, notes)
+
+
+def _between(place: _Place, n_events: int, notes: Notes) -> Located | None:
+    """Events that fill what lies between TEXT and the end of the file, wherever DATA are said to end."""
+    spacing = place.spacings[0]
+    need = spacing.filled(n_events)
+    filling = [s for s in place.usable if _evidence(s, need, place)[0] == _BOTH_SIDES]
+    if not filling:
+        return None
+    _note_offsets(place.told, filling[0], need, notes)
+    _note_spacing(spacing, notes)
+    return Located(n_events, filling[0].begin, spacing)
 
 
 def _settle(fitting: Sequence[Segment], need: int, place: _Place) -> Segment | None:
-    """The place that has more for it, where HEADER and TEXT name two: right behind TEXT, up to the end of the file, the exact length."""
-
-    def evidence(segment: Segment) -> tuple[int, bool]:
-        behind_text = segment.begin == place.text_end + 1
-        to_the_end = place.available - segment.begin - need in (0, _CHECKSUM_BYTES)
-        return behind_text + to_the_end, segment.length == need
-
-    best = max(evidence(segment) for segment in fitting)
-    leading = [segment for segment in fitting if evidence(segment) == best]
+    """The place that has more for it, where HEADER and TEXT name two."""
+    best = max(_evidence(segment, need, place) for segment in fitting)
+    leading = [segment for segment in fitting if _evidence(segment, need, place) == best]
     return leading[0] if len({segment.begin for segment in leading}) == 1 else None
+
+
+def _evidence(segment: Segment, need: int, place: _Place) -> tuple[int, bool]:
+    """Whether events there lie right behind TEXT and up to the end of the file or its checksum; whether the length is exact."""
+    behind_text = segment.begin == place.text_end + 1
+    to_the_end = place.available - segment.begin - need in (0, _CHECKSUM_BYTES)
+    return behind_text + to_the_end, segment.length == need
 
 
 def _is_exact(segment: Segment, _spacing: Spacing, need: int, _available: int) -> bool:

@@ -526,3 +526,24 @@ def test_no_events_lie_nowhere_beyond_the_file() -> None:
 def test_padded_names_lose_their_padding() -> None:
     (record,) = fcs.parse(build(text={"$P1N": " FSC-A\0\0", "$P1S": "\tCD3 "}))
     assert (record.channels[0].name, record.channels[0].marker) == ("FSC-A", "CD3")
+
+
+@pytest.mark.parametrize(("tail", "short"), [(b"", 0), (b"00000000", 0), (b"00000000", 8)])
+def test_next_data_set_at_the_end_of_the_file_is_none(tail: bytes, short: int) -> None:
+    place = len(build(text={"$NEXTDATA": "0000"}, tail=tail)) - short
+    (record,) = fcs.parse(build(text={"$NEXTDATA": f"{place:04d}"}, tail=tail))
+    assert record.issues == (f"$NEXTDATA points to byte {place}, the end of the file; there is no further data set",)
+
+
+def test_events_between_text_and_the_end_of_the_file_need_no_end() -> None:
+    raw = build(data_shift=(0, -13))
+    assert values(raw) == [[0, 1], [2, 3], [4, 5]]
+    assert any("HEADER puts DATA" in issue for issue in fcs.parse(raw)[0].issues)
+    with pytest.raises(InputError, match="HEADER puts DATA"):
+        fcs.parse(build(data_shift=(0, -13), tail=b"0000"))
+
+
+def test_gain_that_is_no_number_is_told() -> None:
+    (record,) = fcs.parse(build(text={"$P1G": "high"}))
+    assert record.channels[0].gain == 1
+    assert record.issues == ("$P1G is 'high', no number; no gain is taken",)
