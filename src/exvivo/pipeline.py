@@ -18,7 +18,7 @@ from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.calibrate.vendor import match_vendor
 from exvivo.engine import Progress, Silence, Work
-from exvivo.errors import DesignError, fault, unknown
+from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
@@ -29,6 +29,7 @@ from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
 from exvivo.read.events import find_tubes
+from exvivo.read.fcsfacts import describe_file
 from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
@@ -458,18 +459,24 @@ def describe_fcs(path: Path) -> dict[str, Any]:
     ------
     InputError : the file is missing or cannot be read
     """
-    ((file,), _) = describe_tubes({path.name: path})
-    listed = [
-        {
-            "events": record.n_events,
-            "channels": [
-                {"name": c.name, "marker": c.marker, "range": c.range, "voltage": c.voltage, "bits": c.bits} for c in record.channels
-            ],
-            "issues": list(record.issues),
-        }
-        for record in file.records
-    ]
-    return {"version": file.records[0].version, "datasets": listed}
+    return describe_file(path)
+
+
+def describe_fcs_files(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Each of several FCS files, or of those in folders, as ``describe_fcs``; and the faults of those that cannot be read.
+
+    Raises
+    ------
+    InputError : a folder holds no FCS file
+    """
+    described: list[dict[str, Any]] = []
+    faults: list[str] = []
+    for name, path in find_tubes(paths).items():
+        try:
+            described.append({"file": name} | describe_file(path))
+        except InputError as error:
+            faults += error.messages
+    return described, faults
 
 
 class Clock:

@@ -329,7 +329,11 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class EventsRecord:
-    """One FCS data set, described: what the header says, where the data lie, what was odd (``issues``). No events inside."""
+    """One FCS data set, described: what the header says, where the data lie, what was odd (``issues``). No events inside.
+
+    ``byte_order`` is little, big, or the significance of each byte where it is neither; ``row_bits`` the bits from one
+    event to the next, 0 for those of the channels together.
+    """
 
     index: int
     version: str
@@ -341,3 +345,4 @@ class EventsRecord:
     byte_order: str
     spillover: SpilloverMatrix | None
     issues: tuple[str, ...] = ()
+    row_bits: int = 0
