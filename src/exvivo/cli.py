@@ -219,7 +219,7 @@ def report(folder: Folder, *, as_json: Json = False) -> int:
 @app.command
 def decide(  # noqa: PLR0913  one option per field of a decision
     folder: Folder,
-    kind: Annotated[str, Parameter(help="exclude, include, correct-id, answer, lock, unblind or revert.")],
+    kind: Annotated[str, Parameter(help="exclude, include, correct-id, move-gate, answer, lock, unblind or revert.")],
     target: Target = "",
     *,
     reason: str,
@@ -238,7 +238,7 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     reason
         why; required
     value
-        correct-id: the correct name
+        correct-id: the correct name; move-gate: the geometry, as the table of gates prints it
     author
         who decides; default: the account's name
     key

@@ -23,6 +23,7 @@ from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
 from exvivo.gate.files import Described, GatedFiles, describe_tubes, gate_tubes
+from exvivo.gate.override import question_move
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
@@ -225,6 +226,8 @@ def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head:
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
     faults = list(question_choice(choice, decisions))
+    if choice.kind == "move-gate":
+        faults += question_move(choice.target, choice.value, protocol.panels)
     if choice.kind == "unblind":
         faults += check_key(protocol, decisions, key)
     if faults:
