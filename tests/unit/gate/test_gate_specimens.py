@@ -16,9 +16,9 @@ from exvivo.errors import DesignError
 from exvivo.formats import fcs, gatingml
 from exvivo.gate import gate_specimens
 from exvivo.gate.blocks import find_members, open_walk, tabulate_populations
-from exvivo.gate.geometry import describe_gate, tree_of
 from exvivo.study.decisions import Decision, DecisionKind, Decisions
 from exvivo.study.design import Channel, Dimension, GatingTree, RectangleGate, SpilloverMatrix
+from exvivo.study.geometry import describe_gate, tree_of
 from exvivo.study.model import ControlKind, FlowReadout, GateMethod, GateTemplate, Panel
 from exvivo.study.protocol import Panels
 from exvivo.study.run import Gating, Inputs
