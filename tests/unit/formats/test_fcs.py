@@ -472,6 +472,12 @@ def test_header_and_text_that_differ_are_settled_by_what_lies_beside(header: tup
     assert any("$TOT events fill" in issue for issue in fcs.parse(raw)[0].issues)
 
 
+@pytest.mark.parametrize("tail", [b"", b"0" * 40])
+def test_header_that_counts_from_one_is_settled_by_the_last_delimiter(tail: bytes) -> None:
+    raw = between((1, 1), (0, 0), tail)
+    assert values(raw[:18] + f"{int(raw[18:26]) + 1:8d}".encode() + raw[26:]) == [[0, 1], [2, 3], [4, 5]]
+
+
 def test_two_places_with_as_much_for_them_are_refused() -> None:
     with pytest.raises(InputError, match=r"HEADER puts DATA at bytes .* and TEXT puts DATA at bytes"):
         fcs.parse(between((8, 8), (16, 16), b"0" * 40))
