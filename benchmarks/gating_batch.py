@@ -27,7 +27,7 @@ import psutil
 from exvivo.crew import Crew, dask_executor
 from exvivo.engine import Silence, Work
 from exvivo.formats import fcs
-from exvivo.pipeline import gate_files
+from exvivo.pipeline import GatingChoice, gate_files
 from exvivo.study.design import Channel, SpilloverMatrix
 
 EVENTS = 10_000
@@ -96,7 +96,7 @@ def run(label: str, executor: AbstractContextManager[object], inputs: tuple[Path
     watch = Watch(kill)
     began = time.perf_counter()
     with executor as crew:
-        gate_files([inputs[0]], inputs[1], out, work=Work(crew, progress=watch))  # type: ignore[arg-type]
+        gate_files([inputs[0]], inputs[1], out, GatingChoice(pages=False), Work(crew, progress=watch))  # type: ignore[arg-type]
     seconds = time.perf_counter() - began
     digest = hashlib.sha256((out / "populations.csv").read_bytes()).hexdigest()
     growth = f"memory of surviving workers x {watch.growth():.2f}" if len(watch.memory) > 2 and watch.memory[1] else ""
@@ -107,7 +107,8 @@ def run(label: str, executor: AbstractContextManager[object], inputs: tuple[Path
 
 def interrupt(inputs: tuple[Path, Path], out: Path, count: int) -> str:
     """Kill the command with half of the files done, and call it again."""
-    command = [sys.executable, "-m", "exvivo", "gate", str(inputs[0]), "--gates", str(inputs[1]), "--out", str(out), "--workers", "2"]
+    chosen = ["--gates", str(inputs[1]), "--out", str(out), "--workers", "2", "--no-pages"]
+    command = [sys.executable, "-m", "exvivo", "gate", str(inputs[0]), *chosen]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
     while process.poll() is None and len(list((out / "memo").rglob("*.parcel"))) < count // 2:
         time.sleep(0.05)

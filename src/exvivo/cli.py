@@ -219,7 +219,7 @@ def report(folder: Folder, *, as_json: Json = False) -> int:
 @app.command
 def decide(  # noqa: PLR0913  one option per field of a decision
     folder: Folder,
-    kind: Annotated[str, Parameter(help="exclude, include, correct-id, answer, lock, unblind or revert.")],
+    kind: Annotated[str, Parameter(help="exclude, include, correct-id, move-gate, answer, lock, unblind or revert.")],
     target: Target = "",
     *,
     reason: str,
@@ -238,7 +238,7 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     reason
         why; required
     value
-        correct-id: the correct name
+        correct-id: the correct name; move-gate: the geometry, as the table of gates prints it
     author
         who decides; default: the account's name
     key
@@ -360,6 +360,7 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     out: Path,
     sample: str | None = None,
     membership: Path | None = None,
+    pages: bool | None = None,
     workers: Workers = 0,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -380,11 +381,13 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
         folder for the populations table
     membership
         also write one boolean per event and population to this Parquet file
+    pages
+        draw index.html and a picture of each file's gates; by default for up to 60 files
     """
-    from exvivo.pipeline import gate_files
+    from exvivo.pipeline import GatingChoice, gate_files
 
     with _work(workers, cluster) as work:
-        written = gate_files(files, gates, out, membership, sample, work)
+        written = gate_files(files, gates, out, GatingChoice(sample, membership, pages), work)
     _print_findings(written.findings)
     return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 

@@ -22,7 +22,8 @@ from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
-from exvivo.gate.files import describe_tubes, gate_tubes
+from exvivo.gate.files import Described, GatedFiles, describe_tubes, gate_tubes
+from exvivo.gate.override import question_move
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
@@ -34,6 +35,7 @@ from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
+from exvivo.report.gatepages import GatedFile, compose_gate_pages
 from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import SIZES as EVENTS_OF
@@ -76,6 +78,9 @@ from exvivo.study.tables import EFFECTS, OUTCOMES, Table
 from exvivo.templates import write_template
 
 TRUTH = "truth"
+
+
+_PAGES = 60  # files for which pages are drawn unasked: drawing takes longer than gating
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +226,8 @@ def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head:
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
     faults = list(question_choice(choice, decisions))
+    if choice.kind == "move-gate":
+        faults += question_move(choice.target, choice.value, protocol.panels)
     if choice.kind == "unblind":
         faults += check_key(protocol, decisions, key)
     if faults:
@@ -400,14 +407,23 @@ def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple
     return rules.model_copy(update={"curve": found.rules}), [told]
 
 
-def gate_files(
-    files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None, work: Work | None = None
-) -> Written:
-    """Populations of FCS files under any supported gate file, written as populations.csv into a folder.
+@dataclass(frozen=True, slots=True)
+class GatingChoice:
+    """How ``gate_files`` works: the sample whose gates hold for all files, where membership goes, whether pages are drawn.
 
-    ``files`` may be folders; ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is
-    looked up by its name. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
-    read does not stop the others.
+    Pages are drawn for up to 60 files when ``pages`` is None.
+    """
+
+    sample: str | None = None
+    membership: Path | None = None
+    pages: bool | None = None
+
+
+def gate_files(files: Sequence[Path], gates: Path, out: Path, choice: GatingChoice = GatingChoice(), work: Work | None = None) -> Written:
+    """Populations of FCS files under any supported gate file, written as populations.csv into a folder, with pages about the gates.
+
+    ``files`` may be folders; without a chosen sample, each file is looked up by its name in a workspace. What was gated before with
+    the same bytes and gates is taken from ``out/memo``. A file that cannot be read does not stop the others.
 
     Raises
     ------
@@ -415,15 +431,28 @@ def gate_files(
     DesignError : the gates name channels or matrices that a file lacks
     """
     described, unreadable = describe_tubes(find_tubes(files))
-    own = read_sample_gates(gates, [file.path for file in described], sample)
+    own = read_sample_gates(gates, [file.path for file in described], choice.sample)
     given = work or Work()
     remembering = Work(given.executor, memo_in(out / MEMO), given.progress)
-    gated = gate_tubes(described, own, remembering, members=membership is not None)
+    pages = len(described) <= _PAGES if choice.pages is None else choice.pages
+    gated = gate_tubes(described, own, remembering, members=choice.membership is not None, pictures=pages)
     findings = tabulate_findings((*unreadable, *gated.found))
-    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
-    if membership is not None:
-        written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
+    tables = {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)}
+    drawn = compose_gate_pages(_gated_files(described, gated), findings, remembering) if pages else {}
+    written = write_files(out, {**tables, **drawn})
+    if choice.membership is not None:
+        written += write_files(choice.membership.parent, {choice.membership.name: compose_parquet(gated.members)})
     return Written(written, findings)
+
+
+def _gated_files(described: Sequence[Described], gated: GatedFiles) -> list[GatedFile]:
+    rows: dict[str, list[Mapping[str, Any]]] = {file.name: [] for file in described}
+    for row in gated.populations.rows():
+        rows[str(row["file"])].append(row)
+    return [
+        GatedFile(file.name, file.records[0].n_events, file.records[0].keywords.get("$CYT", ""), tuple(rows[file.name]), pictures)
+        for file, pictures in zip(described, gated.pictures, strict=True)
+    ]
 
 
 def describe_fcs(path: Path) -> dict[str, Any]:

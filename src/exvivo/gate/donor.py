@@ -6,7 +6,7 @@ few kilobytes.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +14,8 @@ import polars as pl
 from exvivo.engine import Parcel
 from exvivo.errors import DesignError, fault
 from exvivo.formats import gatingml
-from exvivo.gate.autogate import FittedGate, GateFailureError, fit_gates
-from exvivo.gate.geometry import describe_gate
+from exvivo.gate.autogate import MOVED, FittedGate, GateFailureError, Move, fit_gates
+from exvivo.gate.geometry import describe_gate, gate_of
 from exvivo.gate.measure import Pair, express_marker, fail, pair_tubes
 from exvivo.gate.populations import Evaluation, channels_of, count_populations
 from exvivo.gate.prepare import DonorTask, OpenTube, Trouble, Tube, open_tube
@@ -38,7 +38,7 @@ class _Gated:
 
 def gate_donor(task: DonorTask) -> Parcel:
     """Frames gates, populations, tubes, expressions, gating_variance and sketches of one donor."""
-    tree = gatingml.parse(Path(task.gate_file.path)) if task.gate_file else None
+    tree = _with_moves(gatingml.parse(Path(task.gate_file.path)), _moves(task)) if task.gate_file else None
     opened, troubles = _open_all(task, tree)
     gated = _gate_all(task, tree, opened, troubles)
     rows: list[Row] = []
@@ -61,6 +61,16 @@ def gate_donor(task: DonorTask) -> Parcel:
         "sketches": SKETCHES.from_rows(sketch_gates(task.donor, gated.gates, tubes) if tubes else []).frame,
     }
     return Parcel(frames, {})
+
+
+def _moves(task: DonorTask) -> dict[str, Move]:
+    return {gate: Move(decision, geometry) for gate, decision, geometry in task.moves}
+
+
+def _with_moves(tree: GatingTree, moves: Mapping[str, Move]) -> GatingTree:
+    """The tree of a gate file with the gates that a decision moved."""
+    gates = [gate_of(gate.name, gate.parent, moves[gate.name].geometry) if gate.name in moves else gate for gate in tree.gates]
+    return replace(tree, gates=tuple(gates))
 
 
 def _open_all(task: DonorTask, tree: GatingTree | None) -> tuple[dict[str, OpenTube], dict[str, Trouble]]:
@@ -94,7 +104,7 @@ def _gate_all(task: DonorTask, tree: GatingTree | None, opened: dict[str, OpenTu
         opened.clear()
         return _Gated((), ())
     try:
-        fitted = fit_gates(task.rules.gates, tuple(opened.values()), "FCS")
+        fitted = fit_gates(task.rules.gates, tuple(opened.values()), "FCS", _moves(task))
     except GateFailureError as problem:
         trouble = Trouble(ExpressionStatus.REFUSED, Reason.GATE_FAILED, (("gate", problem.gate), ("why", problem.why)))
         troubles |= dict.fromkeys(opened, trouble)
@@ -104,6 +114,9 @@ def _gate_all(task: DonorTask, tree: GatingTree | None, opened: dict[str, OpenTu
 
 
 def _check_population(task: DonorTask, names: Sequence[str]) -> None:
+    if stray := [f"decision {decision} moves gate '{gate}'" for gate, decision, _ in task.moves if gate not in names]:
+        found = f"{', '.join(stray)}, which is not among the gates"
+        raise DesignError(fault(f"donor {task.donor}", found, ", ".join(names) or "gates", "Revert the decision"))
     if task.rules.population not in names:
         found = f"markers are to be measured in '{task.rules.population}', which is not among the gates"
         raise DesignError(fault("panel", found, ", ".join(names) or "gates", "Name one of the gates as panel.population"))
@@ -120,10 +133,13 @@ def _with_tree(tube: OpenTube, tree: GatingTree) -> OpenTube:
 def _gate_rows(task: DonorTask, gated: _Gated) -> list[Row]:
     rows: list[Row] = []
     details = {fitted.gate.name: fitted for fitted in gated.fitted}
+    moved = _moves(task)
     for gate in gated.gates:
         fitted = details.get(gate.name)
-        method = fitted.ground.template.method.value if fitted else "file"
-        detail = dict(fitted.detail) if fitted else {"sha256": task.gate_file.sha256 if task.gate_file else ""}
+        method = fitted.method if fitted else MOVED if gate.name in moved else "file"
+        detail: dict[str, object] = dict(fitted.detail) if fitted else {"sha256": task.gate_file.sha256 if task.gate_file else ""}
+        if not fitted and gate.name in moved:
+            detail = {"decision": moved[gate.name].decision}
         row: Row = {"donor": task.donor, "gate": gate.name, "parent": gate.parent, "geometry": describe_gate(gate)}
         rows.append(row | {"method": method, "detail": json.dumps(detail, sort_keys=True)})
     return rows

@@ -73,7 +73,7 @@ class GateFile:
 
 @dataclass(frozen=True, slots=True)
 class DonorTask:
-    """Everything that one donor's gating needs; small enough to travel."""
+    """Everything that one donor's gating needs; small enough to travel. ``moves``: gate, decision and geometry of gates that were moved."""
 
     donor: str
     tubes: tuple[Tube, ...]
@@ -81,6 +81,7 @@ class DonorTask:
     markers: tuple[Marker, ...]
     rules: Panel
     gate_file: GateFile | None
+    moves: tuple[tuple[str, int, str], ...] = ()
 
     def key(self) -> object:
         """What the result depends on."""
@@ -88,7 +89,7 @@ class DonorTask:
         markers = [[m.name, sorted(m.spellings), m.channel, m.control.value] for m in self.markers]
         specimens = [[name, _facts(trouble)] for name, trouble in self.specimens]
         gates = self.gate_file.sha256 if self.gate_file else None
-        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates]
+        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates, self.moves]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class OpenTube:
 def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decisions) -> tuple[DonorTask, ...]:
     """One task per donor of cell specimens, donors in order of name; a donor called '' takes tubes that belong to nobody."""
     markers = tuple(_marker(name, panels) for name in panels.readouts)
-    gate_file = _gate_file(inputs.folder, rules)
+    gate_file, moves = _gate_file(inputs.folder, rules), decisions.moved_gates()
     owners = {str(row["specimen"]): str(row["donor"] or "") for row in inputs.specimens.rows() if row["matrix"] == "cells"}
     troubles = {str(row["specimen"]): _specimen_trouble(row, decisions) for row in inputs.specimens.rows() if row["matrix"] == "cells"}
     tubes: dict[str, list[Tube]] = {donor: [] for donor in owners.values()}
@@ -119,6 +120,7 @@ def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decision
             markers,
             rules,
             gate_file,
+            tuple((gate, move.seq, move.value) for (whose, gate), move in sorted(moves.items()) if whose == donor),
         )
         for donor in sorted(tubes)
     )
