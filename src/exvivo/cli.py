@@ -15,7 +15,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
@@ -40,6 +40,10 @@ app = App(
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Workers = Annotated[
     int, Parameter(name="--workers", validator=Number(gte=0), help="Processes to work in; 1 works in this one, 0 takes one per processor.")
+]
+Cluster = Annotated[
+    str | None,
+    Parameter(name="--cluster", help="Address of a Dask scheduler, such as tcp://host:8786, or 'local'; needs exvivo[cluster]."),
 ]
 Folder = Annotated[Path, Parameter(help="Study folder.")]
 NewFolder = Annotated[Path, Parameter(help="New folder.")]
@@ -175,7 +179,14 @@ def simulate(
 
 
 @app.command
-def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> int:
+def run(
+    folder: Folder,
+    *,
+    workers: Workers = 0,
+    cluster: Cluster = None,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Json = False,
+) -> int:
     """Run a study from its raw files to its registered outcomes and its report.
 
     $ exvivo run my-study --workers 2
@@ -187,7 +198,7 @@ def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Paramete
     """
     from exvivo.pipeline import run_study
 
-    with _work(workers) as work:
+    with _work(workers, cluster) as work:
         finished = run_study(folder, work, remember=not fresh)
     return _print_finished(folder, finished, as_json=as_json)
 
@@ -342,18 +353,23 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
 
 
 @app.command
-def gate(
-    files: Annotated[list[Path], Parameter(help="FCS files.")],
+def gate(  # noqa: PLR0913  one option per thing that a lab chooses
+    files: Annotated[list[Path], Parameter(help="FCS files, or folders of them.")],
     *,
     gates: Path,
     out: Path,
     sample: str | None = None,
     membership: Path | None = None,
+    pages: bool | None = None,
+    workers: Workers = 0,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> int:
     """Gate FCS files with a Gating-ML file or a FlowJo 10 workspace.
 
-    $ exvivo gate tube1.fcs tube2.fcs --gates gates.xml --out populations
+    A folder that was gated before is taken up where it was left: what is unchanged is not computed again.
+
+    $ exvivo gate cytometry --gates gates.xml --out populations
 
     Parameters
     ----------
@@ -365,33 +381,83 @@ def gate(
         folder for the populations table
     membership
         also write one boolean per event and population to this Parquet file
+    pages
+        draw index.html and a picture of each file's gates; by default for up to 60 files
     """
-    from exvivo.pipeline import gate_files
+    from exvivo.pipeline import GatingChoice, gate_files
 
-    written = gate_files(files, gates, out, membership, sample)
+    with _work(workers, cluster) as work:
+        written = gate_files(files, gates, out, GatingChoice(sample, membership, pages), work)
     _print_findings(written.findings)
-    return _print_files(written.files, as_json=as_json)
+    return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 
 
 @app.command
-def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = False) -> int:
-    """Describe an FCS file: events, channels, what is odd about it.
+def fcs(
+    files: Annotated[list[Path], Parameter(help="FCS file; several files or folders give one line for each file.")],
+    *,
+    as_json: Json = False,
+) -> int:
+    """Describe FCS files: events, channels, instrument, spillover, what is odd about them.
 
     $ exvivo fcs tube.fcs --json
     """
-    from exvivo.pipeline import describe_fcs
+    from exvivo.pipeline import describe_fcs, describe_fcs_files
 
-    described = describe_fcs(file)
-    if as_json:
-        print(json.dumps(described, indent=1))
+    if len(files) == 1 and not files[0].is_dir():
+        described = describe_fcs(files[0])
+        if as_json:
+            print(json.dumps(described, indent=1))
+        else:
+            for index, dataset in enumerate(described["datasets"], 1):
+                _print_dataset(f"{files[0].name}, {dataset['version']}, data set {index}", dataset)
         return DONE
-    for index, dataset in enumerate(described["datasets"]):
-        print(f"{file.name}, {described['version']}, data set {index + 1}: {dataset['events']} events")
-        for channel in dataset["channels"]:
-            print(f"  {channel['name']:16} {channel['marker']:16} range {channel['range']:g}")
-        for issue in dataset["issues"]:
-            print(f"  odd: {issue}")
-    return DONE
+    several, faults = describe_fcs_files(files)
+    if as_json:
+        print(json.dumps({"files": several, "faults": faults}, indent=1))
+    else:
+        for one in several:
+            print(_tell_fcs(one))
+    for message in faults:
+        _say(f"error: {message}")
+    return AT_FAULT if faults else DONE
+
+
+def _print_dataset(title: str, dataset: dict[str, Any]) -> None:
+    print(f"{title}: {dataset['events']} events")
+    for channel in dataset["channels"]:
+        print(f"  {channel['name']:16} {channel['marker']:16} {', '.join(_channel_facts(channel))}")
+    facts = [dataset["instrument"] or "instrument not named", dataset["date"], f"bytes in {dataset['byte_order']} order"]
+    if dataset["timestep"] is not None:
+        facts.append(f"time step {dataset['timestep']:g} s")
+    spillover = dataset["spillover"]
+    facts.append("no spillover" if spillover is None else f"spillover of {', '.join(spillover['channels'])}")
+    if spillover is not None and spillover["identity"]:
+        facts.append("which is the identity: it compensates nothing")
+    print(f"  {', '.join(filter(None, facts))}")
+    for issue in dataset["issues"]:
+        print(f"  odd: {issue}")
+
+
+def _channel_facts(channel: dict[str, Any]) -> list[str]:
+    facts = [f"range {channel['range']:g}", f"{channel['bits']} bits {channel['datatype']}"]
+    decades, lowest = channel["amplification"]
+    if channel["voltage"] is not None:
+        facts.append(f"{channel['voltage']:g} V")
+    if channel["gain"] != 1:
+        facts.append(f"gain {channel['gain']:g}")
+    if decades > 0:
+        facts.append(f"{decades:g} decades from {lowest:g}")
+    return facts
+
+
+def _tell_fcs(file: dict[str, Any]) -> str:
+    sets = file["datasets"]
+    facts = [file["version"], f"{' + '.join(str(dataset['events']) for dataset in sets)} events", f"{len(sets[0]['channels'])} channels"]
+    facts.append(sets[0]["instrument"] or "instrument not named")
+    if odd := sum(len(dataset["issues"]) for dataset in sets):
+        facts.append(f"{odd} odd")
+    return f"{file['file']}: {', '.join(facts)}"
 
 
 def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
@@ -499,21 +565,22 @@ def _counted(seen: "Examined") -> str:
 
 
 @contextmanager
-def _work(workers: int) -> "Iterator[Work]":
-    """Work in this process (1) or in several; 0 takes as many as there are processors, at most 8."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
+def _work(workers: int, cluster: str | None = None) -> "Iterator[Work]":
+    """Work in this process (1) or in several; 0 takes as many as there are processors, at most 8; or on a Dask cluster."""
+    from exvivo.crew import Crew, dask_executor
     from exvivo.engine import Work
     from exvivo.progress import Bars, die_with_parent
 
     count = workers or min(os.cpu_count() or 1, 8)
     with Bars() as bars:
-        if count == 1:
+        if cluster is not None:
+            with dask_executor(cluster, count) as executor:
+                yield Work(executor, progress=bars)
+        elif count == 1:
             yield Work(None, progress=bars)
-            return
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=die_with_parent) as executor:
-            yield Work(executor, progress=bars)
+        else:
+            with Crew(count, die_with_parent) as executor:
+                yield Work(executor, progress=bars)
 
 
 if __name__ == "__main__":

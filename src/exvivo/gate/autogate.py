@@ -15,12 +15,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from exvivo.gate.geometry import gate_of
 from exvivo.gate.populations import Evaluation
 from exvivo.gate.prepare import OpenTube
 from exvivo.gate.steady import scatter_bounds, steady_range
 from exvivo.numerics import cells, density
 from exvivo.study.design import Dimension, EllipsoidGate, Gate, PolygonGate, RectangleGate, Transform, TransformKind
+from exvivo.study.geometry import gate_of
 from exvivo.study.model import GateMethod, GateTemplate
 
 Array = NDArray[np.float64]

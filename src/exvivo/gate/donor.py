@@ -15,13 +15,13 @@ from exvivo.engine import Parcel
 from exvivo.errors import DesignError, fault
 from exvivo.formats import gatingml
 from exvivo.gate.autogate import MOVED, FittedGate, GateFailureError, Move, fit_gates
-from exvivo.gate.geometry import describe_gate, gate_of
 from exvivo.gate.measure import Pair, express_marker, fail, pair_tubes
 from exvivo.gate.populations import Evaluation, channels_of, count_populations
 from exvivo.gate.prepare import DonorTask, OpenTube, Trouble, Tube, open_tube
 from exvivo.gate.sketch import sketch_gates
 from exvivo.gate.stability import gating_variance
 from exvivo.study.design import Gate, GatingTree
+from exvivo.study.geometry import describe_gate, gate_of
 from exvivo.study.statuses import ExpressionStatus, Reason
 from exvivo.study.tables import EXPRESSIONS, GATES, GATING_VARIANCE, POPULATIONS, SKETCHES, TUBES
 

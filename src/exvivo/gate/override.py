@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from exvivo.errors import fault, unknown
-from exvivo.gate.geometry import gate_of
 from exvivo.numerics import cells
 from exvivo.study.decisions import split_gate
 from exvivo.study.design import EllipsoidGate, Gate, PolygonGate, RectangleGate
+from exvivo.study.geometry import gate_of
 from exvivo.study.model import GateMethod
 from exvivo.study.protocol import Panels
 
