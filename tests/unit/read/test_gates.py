@@ -136,5 +136,9 @@ def test_command_says_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture[
 def test_workspace_is_no_gating_ml_and_gating_ml_has_no_samples(folder: Path) -> None:
     with pytest.raises(InputError, match="outermost element is Workspace"):
         read_gates(workspace(folder, sample("a.fcs", 1, gate(60))))
-    with pytest.raises(InputError, match="only FlowJo workspaces"):
+    space = "http://www.isac-net.org/std/Gating-ML/v2.0/gating"
+    (folder / "gates.xml").write_text(f'<g:Gating-ML xmlns:g="{space}"/>', encoding="utf-8")
+    with pytest.raises(InputError, match="only workspaces and experiments hold samples"):
         read_sample_gates(folder / "gates.xml", [folder / "a.fcs"], "x")
+    with pytest.raises(InputError, match="there is no such file"):
+        read_sample_gates(folder / "gate.xml", [folder / "a.fcs"])
