@@ -212,26 +212,36 @@ def _read_matrix(sample: _Sample, element: etree._Element) -> None:
         return
     if len(found) > 1:
         raise NotUnderstoodError(f"{len(found)} spillover matrices", "one for each sample")
-    if _attribute(found[0], "spectral") == "1":
-        raise NotUnderstoodError("a spectral unmixing matrix is not supported", "a square spillover matrix")
-    listed = found[0].iterfind(f"{_name('data-type', 'parameters')}/{_name('data-type', 'parameter')}")
-    detectors = [_channel_name(parameter, "name") for parameter in listed]
-    spills = found[0].findall(_name("transforms", "spillover"))
-    by_name = {_channel_name(spill, "parameter"): _read_row(spill) for spill in spills}
-    if len(by_name) != len(spills) or set(by_name) != set(detectors) or any(set(row) != set(detectors) for row in by_name.values()):
-        raise NotUnderstoodError(
-            f"a spillover matrix of {len(spills)} rows for {len(detectors)} channels", "one value for each pair of channels"
-        )
-    rows = tuple(tuple(by_name[source][detector] for detector in detectors) for source in detectors)
-    try:
-        cells.unmixing(rows)
-    except ValueError as problem:
-        raise NotUnderstoodError(str(problem)) from problem
+    detectors, rows = spillover_of(found[0])
     channels = tuple(sample.names.get(name, name) for name in detectors)
     units = np.array([sample.units.get(name, 1.0) for name in detectors])
     ours = np.array(rows) * units / units[:, np.newaxis]
     sample.matrix = SpilloverMatrix(channels, channels, tuple(tuple(float(value) for value in row) for row in ours))
     sample.affixes = (_attribute(found[0], "prefix") or "", _attribute(found[0], "suffix") or "")
+
+
+def spillover_of(element: etree._Element) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
+    """Channels and values of a ``spilloverMatrix``: row = where light comes from, column = where it is seen.
+
+    Raises
+    ------
+    NotUnderstoodError : an unmixing matrix, values that are missing, or a matrix that cannot be inverted
+    """
+    if _attribute(element, "spectral") == "1":
+        raise NotUnderstoodError("a spectral unmixing matrix is not supported", "a square spillover matrix")
+    listed = element.iterfind(f"{_name('data-type', 'parameters')}/{_name('data-type', 'parameter')}")
+    detectors = tuple(_channel_name(parameter, "name") for parameter in listed)
+    spills = element.findall(_name("transforms", "spillover"))
+    by_name = {_channel_name(spill, "parameter"): _read_row(spill) for spill in spills}
+    if len(by_name) != len(spills) or set(by_name) != set(detectors) or any(set(row) != set(detectors) for row in by_name.values()):
+        found_rows = f"a spillover matrix of {len(spills)} rows for {len(detectors)} channels"
+        raise NotUnderstoodError(found_rows, "one value for each pair of channels")
+    rows = tuple(tuple(by_name[source][detector] for detector in detectors) for source in detectors)
+    try:
+        cells.unmixing(rows)
+    except ValueError as problem:
+        raise NotUnderstoodError(str(problem)) from problem
+    return detectors, rows
 
 
 def _read_row(spill: etree._Element) -> dict[str, float]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from exvivo.errors import InputError, fault
-from exvivo.formats import diva, flowjo, flowjo9, gatingml
+from exvivo.formats import diva, flowjo, flowjo9, gatingml, spillover
 from exvivo.formats.markup import outermost
-from exvivo.study.design import GatingTree, SampleGates
+from exvivo.study.design import GatingTree, SampleGates, SpilloverMatrix
 
 _LISTED = 20
 _KINDS = "a Gating-ML 2.0 file, a workspace of FlowJo 9 or 10, an experiment of FACSDiva"
@@ -71,6 +71,26 @@ def read_sample_gates(path: Path, files: Sequence[Path], sample: str | None = No
     if faults:
         raise InputError(dict.fromkeys(faults))
     return tuple(own for own in chosen if own is not None)
+
+
+def read_matrix(path: Path, channels: Sequence[str] | None = None) -> SpilloverMatrix:
+    """Spillover matrix of a csv, a FlowJo matrix, a Gating-ML file or a workspace.
+
+    Parameters
+    ----------
+    path : matrix file; what it is is seen from its content
+    channels : channels of the FCS file it is for; a detector that is not among them is refused
+
+    Raises
+    ------
+    InputError : the file is missing, or everything that is wrong with the matrix
+    """
+    if not path.is_file():
+        raise InputError(fault(str(path), "there is no such file", "a matrix", "Check the path"))
+    matrix = spillover.parse(path)
+    if channels is not None:
+        spillover.check_channels(path.name, matrix, channels)
+    return matrix
 
 
 def _kind(path: Path) -> str:
