@@ -41,6 +41,10 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the res
 Workers = Annotated[
     int, Parameter(name="--workers", validator=Number(gte=0), help="Processes to work in; 1 works in this one, 0 takes one per processor.")
 ]
+Cluster = Annotated[
+    str | None,
+    Parameter(name="--cluster", help="Address of a Dask scheduler, such as tcp://host:8786, or 'local'; needs exvivo[cluster]."),
+]
 Folder = Annotated[Path, Parameter(help="Study folder.")]
 NewFolder = Annotated[Path, Parameter(help="New folder.")]
 Target = Annotated[
@@ -175,7 +179,14 @@ def simulate(
 
 
 @app.command
-def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> int:
+def run(
+    folder: Folder,
+    *,
+    workers: Workers = 0,
+    cluster: Cluster = None,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Json = False,
+) -> int:
     """Run a study from its raw files to its registered outcomes and its report.
 
     $ exvivo run my-study --workers 2
@@ -187,7 +198,7 @@ def run(folder: Folder, *, workers: Workers = 0, fresh: Annotated[bool, Paramete
     """
     from exvivo.pipeline import run_study
 
-    with _work(workers) as work:
+    with _work(workers, cluster) as work:
         finished = run_study(folder, work, remember=not fresh)
     return _print_finished(folder, finished, as_json=as_json)
 
@@ -342,18 +353,22 @@ def calibrate(  # noqa: PLR0913  one option per thing that a lab chooses
 
 
 @app.command
-def gate(
-    files: Annotated[list[Path], Parameter(help="FCS files.")],
+def gate(  # noqa: PLR0913  one option per thing that a lab chooses
+    files: Annotated[list[Path], Parameter(help="FCS files, or folders of them.")],
     *,
     gates: Path,
     out: Path,
     sample: str | None = None,
     membership: Path | None = None,
+    workers: Workers = 0,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> int:
     """Gate FCS files with a Gating-ML file or a FlowJo 10 workspace.
 
-    $ exvivo gate tube1.fcs tube2.fcs --gates gates.xml --out populations
+    A folder that was gated before is taken up where it was left: what is unchanged is not computed again.
+
+    $ exvivo gate cytometry --gates gates.xml --out populations
 
     Parameters
     ----------
@@ -368,9 +383,10 @@ def gate(
     """
     from exvivo.pipeline import gate_files
 
-    written = gate_files(files, gates, out, membership, sample)
+    with _work(workers, cluster) as work:
+        written = gate_files(files, gates, out, membership, sample, work)
     _print_findings(written.findings)
-    return _print_files(written.files, as_json=as_json)
+    return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 
 
 @app.command
@@ -499,21 +515,22 @@ def _counted(seen: "Examined") -> str:
 
 
 @contextmanager
-def _work(workers: int) -> "Iterator[Work]":
-    """Work in this process (1) or in several; 0 takes as many as there are processors, at most 8."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
+def _work(workers: int, cluster: str | None = None) -> "Iterator[Work]":
+    """Work in this process (1) or in several; 0 takes as many as there are processors, at most 8; or on a Dask cluster."""
+    from exvivo.crew import Crew, dask_executor
     from exvivo.engine import Work
     from exvivo.progress import Bars, die_with_parent
 
     count = workers or min(os.cpu_count() or 1, 8)
     with Bars() as bars:
-        if count == 1:
+        if cluster is not None:
+            with dask_executor(cluster, count) as executor:
+                yield Work(executor, progress=bars)
+        elif count == 1:
             yield Work(None, progress=bars)
-            return
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=die_with_parent) as executor:
-            yield Work(executor, progress=bars)
+        else:
+            with Crew(count, die_with_parent) as executor:
+                yield Work(executor, progress=bars)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,19 @@ import os
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import polars as pl
 
 Item = TypeVar("Item")
 Facts = Mapping[str, Any]
+
+_ATTEMPTS = 3  # rounds in which every worker died without one result: an item kills them
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,14 @@ class Progress(Protocol):
 
     def end(self, label: str, computed: int, reused: int) -> None:
         """End of the loop."""
+
+
+@runtime_checkable
+class Renewable(Protocol):
+    """An executor that can start anew after one of its workers died."""
+
+    def renew(self) -> None:
+        """New workers."""
 
 
 class Silence:
@@ -149,11 +159,28 @@ class Work:
         self.progress.end(label, len(todo), len(items) - len(todo))
         return [found[i] for i in range(len(items))]
 
-    def _compute(self, func: Callable[[Item], Parcel], items: Mapping[int, Item]) -> "Sequence[tuple[int, Parcel]] | Any":  # noqa: ANN401
+    def _compute(self, func: Callable[[Item], Parcel], items: Mapping[int, Item]) -> Iterator[tuple[int, Parcel]]:
+        """Results as they come. After the death of a worker, what is not there is given out again while that brings anything."""
         if self.executor is None or len(items) < 2:
-            return ((i, func(item)) for i, item in items.items())
-        futures: dict[Future[Parcel], int] = {self.executor.submit(func, item): i for i, item in items.items()}
-        return ((futures[done], done.result()) for done in as_completed(futures))
+            yield from ((i, func(item)) for i, item in items.items())
+            return
+        todo, vain = dict(items), 0
+        while todo:
+            futures: dict[Future[Parcel], int] = {self.executor.submit(func, item): i for i, item in todo.items()}
+            before, death = len(todo), None
+            for done in as_completed(futures):
+                try:
+                    parcel = done.result()
+                except BrokenExecutor as error:
+                    death = error
+                    continue
+                del todo[futures[done]]
+                yield futures[done], parcel
+            vain = vain + 1 if len(todo) == before else 0
+            if death is not None:
+                if vain == _ATTEMPTS or not isinstance(self.executor, Renewable):
+                    raise death
+                self.executor.renew()
 
 
 def rng_for(seed: int, key: str) -> np.random.Generator:

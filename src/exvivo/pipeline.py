@@ -22,12 +22,13 @@ from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
-from exvivo.gate.files import describe_paths, gate_paths
+from exvivo.gate.files import describe_tubes, gate_tubes
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
+from exvivo.read.events import find_tubes
 from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
@@ -37,6 +38,7 @@ from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, w
 from exvivo.simulate import SIZES as EVENTS_OF
 from exvivo.simulate import simulate_study
 from exvivo.store import (
+    MEMO,
     RESULTS,
     RUN_LOG,
     Manifest,
@@ -52,6 +54,7 @@ from exvivo.store import (
     load_decisions,
     load_manifest,
     load_run,
+    memo_in,
     open_memo,
     save_run,
     seal,
@@ -396,18 +399,26 @@ def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple
     return rules.model_copy(update={"curve": found.rules}), [told]
 
 
-def gate_files(files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None) -> Written:
-    """Populations of FCS files under a Gating-ML file or a FlowJo workspace, written as populations.csv into a folder.
+def gate_files(
+    files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None, work: Work | None = None
+) -> Written:
+    """Populations of FCS files under any supported gate file, written as populations.csv into a folder.
 
-    ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is looked up by its name.
+    ``files`` may be folders; ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is
+    looked up by its name. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
+    read does not stop the others.
 
     Raises
     ------
-    InputError : an FCS file or the gate file cannot be read, or the workspace has no or several samples for a file
+    InputError : a file does not exist, none or the gate file cannot be read, or the workspace has no or several samples for a file
     DesignError : the gates name channels or matrices that a file lacks
     """
-    gated = gate_paths(files, read_sample_gates(gates, files, sample), members=membership is not None)
-    findings = tabulate_findings(gated.found)
+    described, unreadable = describe_tubes(find_tubes(files))
+    own = read_sample_gates(gates, [file.path for file in described], sample)
+    given = work or Work()
+    remembering = Work(given.executor, memo_in(out / MEMO), given.progress)
+    gated = gate_tubes(described, own, remembering, members=membership is not None)
+    findings = tabulate_findings((*unreadable, *gated.found))
     written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
     if membership is not None:
         written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
@@ -421,7 +432,7 @@ def describe_fcs(path: Path) -> dict[str, Any]:
     ------
     InputError : the file is missing or cannot be read
     """
-    ((_, datasets),) = describe_paths([path])
+    ((file,), _) = describe_tubes({path.name: path})
     listed = [
         {
             "events": record.n_events,
@@ -430,9 +441,9 @@ def describe_fcs(path: Path) -> dict[str, Any]:
             ],
             "issues": list(record.issues),
         }
-        for record in datasets
+        for record in file.records
     ]
-    return {"version": datasets[0].version, "datasets": listed}
+    return {"version": file.records[0].version, "datasets": listed}
 
 
 class Clock:

@@ -118,11 +118,15 @@ def _is_alive(leftover: Path) -> bool:
 
 
 def open_memo(folder: Path, *, frozen: bool = False) -> Memo:
-    """What a study's earlier runs remembered with the packages that are installed now.
+    """What a study's earlier runs remembered, see ``memo_in``."""
+    return memo_in(folder / RESULTS / MEMO, frozen=frozen)
+
+
+def memo_in(home: Path, *, frozen: bool = False) -> Memo:
+    """What was remembered in a folder with the packages that are installed now.
 
     What was remembered with others is dropped, unless the memo is ``frozen``: then nothing is written or removed.
     """
-    home = folder / RESULTS / MEMO
     own = home / digest_of(installed_versions())[:12]
     for other in home.glob("*"):
         if other != own and not frozen:

@@ -3,7 +3,7 @@
 Studies are drawn as tables (`simulate.tabulate`), 24 patients and 8 healthy donors each, seeds 1 to 70 (under
 serum 1 to 20). With n studies the share that an interval of 95 % covers has the Monte Carlo error
 sqrt(0.95 * 0.05 / n) = 2.6 % (4.9 %), and a mean error that of its own scatter; a row fails beyond three of them.
-A larger run of every row is `benchmarks/coverage.py --all`.
+A larger run of every row is `benchmarks/study_coverage.py --all`.
 """
 
 import math

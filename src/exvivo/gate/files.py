@@ -1,20 +1,24 @@
 """FCS files and their gates outside any study -> populations, and on request the membership of every event.
 
-Counts that the gate file stores stand beside those made here. The program that stored them
-gates polygons and ellipses on binned values, so a few events more or less are no fault;
-what goes beyond the chance of drawing that many events is told.
+One file is one task, remembered by the digest of its bytes and of its gates, so that a batch that
+was killed goes on where it was. Counts that the gate file stores stand beside those made here. The
+program that stored them gates polygons and ellipses on binned values, so a few events more or less
+are no fault; what goes beyond the chance of drawing that many events is told.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from exvivo.engine import Parcel, Work, digest_file
 from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
-from exvivo.gate.populations import members_of, populations_of
+from exvivo.gate.blocks import find_members, open_walk, tabulate_members, tabulate_populations
+from exvivo.gate.geometry import describe_tree, tree_from
+from exvivo.gate.populations import missing_channels
 from exvivo.study.design import EventsRecord, SampleGates
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.statuses import Severity
@@ -24,73 +28,128 @@ _CHANCE = 3.0  # binomial standard deviations between two counts of one populati
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """A file whose headers could be read, with its data sets; ``name`` is what tables call it."""
+
+    name: str
+    path: Path
+    records: tuple[EventsRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GatedFiles:
-    """Populations of all files; one row per event and file in ``members`` when asked for, else no rows; what was odd."""
+    """Populations of all files; one row per event and file in ``members`` when asked for, else none; what was odd."""
 
     populations: Table
     members: pl.DataFrame
     found: tuple[Finding, ...]
 
 
-def gate_paths(files: Sequence[Path], gates: Sequence[SampleGates], *, members: bool) -> GatedFiles:
+@dataclass(frozen=True, slots=True)
+class FileTask:
+    """Everything that gating one file needs, small enough to travel; ``tree`` as ``describe_tree`` writes it."""
+
+    path: str
+    name: str
+    sha256: str
+    tree: str
+    compensation: str
+    members: bool
+
+    def key(self) -> object:
+        """What the result depends on."""
+        return [self.name, self.sha256, self.tree, self.compensation, self.members]
+
+
+def gate_tubes(described: Sequence[Described], gates: Sequence[SampleGates], work: Work, *, members: bool) -> GatedFiles:
     """Walk each file's gating tree through its first data set.
 
     Parameters
     ----------
-    files : FCS files
+    described : files and their data sets
     gates : the gates of each of them, in their order
 
     Raises
     ------
-    InputError : files that are missing or cannot be read, all together
-    DesignError : a tree or its matrix names a channel that the file lacks
+    DesignError : trees or their matrices name channels that a file lacks, all together
     """
-    records = describe_paths(files)
-    _check_matrices(records, gates)
-    frames = [_counted(path, described[0], own) for (path, described), own in zip(records, gates, strict=True)]
-    events = [members_of(path, described[0], own.tree) for (path, described), own in zip(records, gates, strict=True)] if members else []
-    told = [_told(described, own, frame) for (_, described), own, frame in zip(records, gates, frames, strict=True)]
-    found = tuple(_odd(path, words) for (path, _), words in zip(records, told, strict=True) if words)
-    return GatedFiles(POPULATIONS.build(pl.concat(frames, how="diagonal")), pl.concat(events) if events else pl.DataFrame(), found)
+    check_channels(described, gates)
+    trees: dict[int, str] = {id(own.tree): "" for own in gates}
+    tasks = []
+    for file, own in zip(described, gates, strict=True):
+        trees[id(own.tree)] = trees[id(own.tree)] or describe_tree(own.tree)
+        sha256 = digest_file(file.path) if work.memo else ""
+        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], own.compensation, members))
+    parcels = work.map(gate_file, tasks, key=FileTask.key, label="gating", version=1)
+    frames = [_with_stored(file.records[0], own, parcel) for file, own, parcel in zip(described, gates, parcels, strict=True)]
+    told = [_told(file.records, own, frame) for file, own, frame in zip(described, gates, frames, strict=True)]
+    found = tuple(_odd(file.name, words) for file, words in zip(described, told, strict=True) if words)
+    events = pl.concat([parcel.frames["members"] for parcel in parcels], how="diagonal") if members else pl.DataFrame()
+    return GatedFiles(POPULATIONS.build(pl.concat(frames, how="diagonal")), events, found)
 
 
-def describe_paths(files: Sequence[Path]) -> list[tuple[Path, tuple[EventsRecord, ...]]]:
-    """Data sets of every file, described; no event is read.
+def gate_file(task: FileTask) -> Parcel:
+    """Frames ``populations`` and, if asked for, ``members`` of one file.
 
     Raises
     ------
-    InputError : files that are missing or cannot be read, all together
+    InputError : the file is no longer what it was when it was described
     """
+    path = Path(task.path)
+    walk = open_walk(path, fcs.parse(path)[0], tree_from(task.tree))
+    members = find_members(walk)
+    frames = {"populations": tabulate_populations(task.name, walk, members, task.compensation)}
+    return Parcel(frames | ({"members": tabulate_members(task.name, walk, members)} if task.members else {}))
+
+
+def describe_tubes(tubes: Mapping[str, Path]) -> tuple[list[Described], tuple[Finding, ...]]:
+    """Data sets of every file that can be read, by name, and a finding for each that cannot; no event is read.
+
+    Raises
+    ------
+    InputError : files that do not exist, all together; or no file that can be read, with everything that is wrong
+    """
+    if absent := [fault(str(path), "there is no such file", action="Check the path") for path in tubes.values() if not path.is_file()]:
+        raise InputError(absent)
+    described: list[Described] = []
     faults: list[str] = []
-    records = []
-    for path in files:
-        if not path.is_file():
-            faults.append(fault(str(path), "there is no such file", action="Check the path"))
-            continue
+    found: list[Finding] = []
+    for name, path in tubes.items():
         try:
-            records.append((path, fcs.parse(path)))
+            described.append(Described(name, path, fcs.parse(path)))
         except InputError as error:
             faults += error.messages
-    if faults:
-        raise InputError(faults)
-    return records
+            words = "; ".join(error.messages)
+            found.append(Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, name, words, "Export the file again from the cytometer"))
+    if not described:
+        raise InputError(faults or [fault("files", "no FCS file is given", "one or more FCS files, or a folder that holds some")])
+    return described, tuple(found)
 
 
-def _check_matrices(records: Sequence[tuple[Path, tuple[EventsRecord, ...]]], gates: Sequence[SampleGates]) -> None:
-    messages = []
-    for (path, described), own in zip(records, gates, strict=True):
+def check_channels(described: Sequence[Described], gates: Sequence[SampleGates]) -> None:
+    """Refuse gates and matrices that a file has not the channels for.
+
+    Raises
+    ------
+    DesignError : every gate or matrix and what it lacks
+    """
+    messages: dict[str, None] = {}
+    for file, own in zip(described, gates, strict=True):
+        record = file.records[0]
+        names = {channel.name: index for index, channel in enumerate(record.channels)}
         matrix = own.tree.matrices.get(own.compensation)
-        names = [channel.name for channel in described[0].channels]
         if matrix is not None and (absent := [name for name in matrix.detectors if name not in names]):
             found = f"the compensation of sample '{own.name}' needs the channels {', '.join(absent)}"
-            messages.append(fault(path.name, found, f"channels of the file: {', '.join(names)}", "Use gates made for this panel"))
+            messages[fault(file.name, found, f"channels of the file: {', '.join(names)}", "Use gates made for this panel")] = None
+        matrices = dict(own.tree.matrices) | ({"FCS": record.spillover} if record.spillover is not None else {})
+        messages |= dict.fromkeys(f"{file.name}, {words}" for words in missing_channels(own.tree, matrices, names))
     if messages:
         raise DesignError(messages)
 
 
-def _counted(path: Path, record: EventsRecord, gates: SampleGates) -> pl.DataFrame:
+def _with_stored(record: EventsRecord, gates: SampleGates, parcel: Parcel) -> pl.DataFrame:
     """Populations of a file, beside the stored counts if those belong to a sample of as many events."""
-    frame = populations_of(path, record, gates.tree, gates.compensation)
+    frame = parcel.frames["populations"]
     if not _comparable(record, gates):
         return frame
     stored = [gates.counts.get(name) for name in frame["path"].to_list()]
@@ -122,6 +181,6 @@ def _differ(count: int, stored: int, above: int) -> bool:
     return abs(count - stored) > max(1.0, _CHANCE * math.sqrt(stored * (1.0 - share)))
 
 
-def _odd(path: Path, told: Sequence[str]) -> Finding:
+def _odd(name: str, told: Sequence[str]) -> Finding:
     suggestion = "Nothing was changed; look at the file if its numbers surprise you"
-    return Finding(FindingCode.FILE_ODD, Severity.NOTE, path.name, "; ".join(told), suggestion)
+    return Finding(FindingCode.FILE_ODD, Severity.NOTE, name, "; ".join(told), suggestion)

@@ -15,6 +15,7 @@ from exvivo.study.design import (
     PolygonGate,
     Ratio,
     RectangleGate,
+    SpilloverMatrix,
     Transform,
     TransformKind,
 )
@@ -71,6 +72,23 @@ def tree_of(gates: Sequence[Mapping[str, Any]], file: str) -> GatingTree:
         known[gate.name] = gate
     order = TopologicalSorter({name: _needed(gate) for name, gate in known.items()}).static_order()
     return GatingTree(tuple(known[name] for name in order))
+
+
+def describe_tree(tree: GatingTree) -> str:
+    """JSON of a whole tree with its matrices."""
+    gates = [[gate.name, gate.parent, describe_gate(gate)] for gate in tree.gates]
+    matrices = {name: [m.fluorochromes, m.detectors, m.matrix] for name, m in tree.matrices.items()}
+    return json.dumps({"gates": gates, "matrices": matrices}, sort_keys=True, allow_nan=False)
+
+
+def tree_from(described: str) -> GatingTree:
+    """Tree from its JSON; the inverse of ``describe_tree``."""
+    facts = json.loads(described)
+    matrices = {
+        name: SpilloverMatrix(tuple(fluorochromes), tuple(detectors), tuple(tuple(row) for row in rows))
+        for name, (fluorochromes, detectors, rows) in facts["matrices"].items()
+    }
+    return GatingTree(tuple(gate_of(*gate) for gate in facts["gates"]), MappingProxyType(matrices))
 
 
 def _needed(gate: Gate) -> list[str]:

@@ -8,21 +8,21 @@ ellipsoids alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from exvivo.errors import DesignError, fault
-from exvivo.formats import fcs
 from exvivo.numerics import cells
+from exvivo.numerics.kernels import PLAIN, Array, Kernels
+from exvivo.numerics.outline import Outline, make_outline
 from exvivo.study.design import (
     BooleanGate,
     Channel,
     Dimension,
     EllipsoidGate,
-    EventsRecord,
     Gate,
     GatingTree,
     PolygonGate,
@@ -47,8 +47,10 @@ class Evaluation:
     events: NDArray[np.floating]
     positions: Mapping[str, int]
     matrices: Mapping[str, SpilloverMatrix]
+    kernels: Kernels = PLAIN
     members: dict[str, Membership] = field(default_factory=dict)
-    _made: dict[tuple[str, str], NDArray[np.floating]] = field(default_factory=dict)
+    _made: dict[tuple[str, str], Array] = field(default_factory=dict)
+    _mixtures: dict[tuple[str, str], tuple[Rows, Array] | None] = field(default_factory=dict)
 
     @property
     def n_events(self) -> int:
@@ -57,28 +59,50 @@ class Evaluation:
 
     def column(self, channel: str, compensation: str) -> NDArray[np.floating]:
         """Linear values of one channel or fluorochrome, shape (n_events,)."""
-        matrix = self.matrices.get(compensation)
-        if matrix is None or channel not in matrix.fluorochromes:
+        mixture = self._mixture(channel, compensation)
+        if mixture is None:
             return self.events[:, self.positions[channel]]
         if (compensation, channel) not in self._made:
-            weights = cells.unmixing(matrix.matrix)
-            detectors = self.events[:, [self.positions[name] for name in matrix.detectors]].astype(np.float64, copy=False)
-            for name, values in zip(matrix.fluorochromes, (detectors @ weights).T, strict=True):
-                self._made[compensation, name] = np.ascontiguousarray(values)
+            self._made[compensation, channel] = self.kernels.mix(self.events, None, *mixture)
         return self._made[compensation, channel]
 
-    def values(self, dimension: Dimension, rows: Rows | None) -> NDArray[np.floating]:
+    def pick(self, channel: str, compensation: str, rows: Rows | None) -> Array:
+        """Linear values of one channel for some events, or for all; compensated for these events alone unless the column is there."""
+        if (compensation, channel) in self._made:
+            made = self._made[compensation, channel]
+            return made if rows is None else made[rows]
+        columns, weights = self._mixture(channel, compensation) or (np.array([self.positions[channel]]), np.ones(1))
+        return self.kernels.mix(self.events, rows, columns, weights)
+
+    def _mixture(self, channel: str, compensation: str) -> tuple[Rows, Array] | None:
+        """Columns and weights of a fluorochrome; None for a channel that is not compensated."""
+        key = compensation, channel
+        if key not in self._mixtures:
+            matrix = self.matrices.get(compensation)
+            if matrix is None or channel not in matrix.fluorochromes:
+                self._mixtures[key] = None
+            else:
+                weights = np.ascontiguousarray(cells.unmixing(matrix.matrix)[:, matrix.fluorochromes.index(channel)])
+                self._mixtures[key] = np.array([self.positions[name] for name in matrix.detectors], dtype=np.intp), weights
+        return self._mixtures[key]
+
+    def values(self, dimension: Dimension, rows: Rows | None) -> Array:
         """Linear values of one axis, of all events or of ``rows``."""
         ratio = dimension.ratio
         if ratio is None:
-            return _pick(self.column(dimension.channel, dimension.compensation), rows)
-        above, below = (_pick(self.column(name, dimension.compensation), rows) for name in (ratio.numerator, ratio.denominator))
+            return self.pick(dimension.channel, dimension.compensation, rows)
+        above, below = (self.pick(name, dimension.compensation, rows) for name in (ratio.numerator, ratio.denominator))
         return cells.ratio(above, below, ratio.A, ratio.B, ratio.C)
 
-    def displayed(self, dimension: Dimension, rows: Rows | None) -> NDArray[np.floating]:
-        """Values of one axis on its display scale."""
-        values = self.values(dimension, rows)
-        return values if dimension.transform is None else cells.to_scale(dimension.transform.kind, values, dimension.transform.parameters)
+    def displayed(self, dimension: Dimension, rows: Rows | None) -> Array:
+        """Values of one axis on its display scale, from the scale's table where it has one."""
+        values, transform = self.values(dimension, rows), dimension.transform
+        if transform is None:
+            return values
+        table = cells.table_of(transform.kind, transform.parameters)
+        if table is None:
+            return cells.to_scale(transform.kind, values, transform.parameters)
+        return self.kernels.show(values, table)
 
     def rows_of(self, name: str | None) -> Rows | None:
         """Events of a population that was evaluated before; None for all events."""
@@ -95,7 +119,7 @@ class Evaluation:
         if rows is None:
             return kept
         inside = np.zeros(self.n_events, dtype=np.bool_)
-        inside[rows[kept]] = True
+        inside[rows] = kept
         return inside
 
     def add(self, gate: Gate) -> None:
@@ -104,7 +128,11 @@ class Evaluation:
 
     def again(self) -> "Evaluation":
         """The same events and columns, no populations: to try other gates."""
-        return Evaluation(self.events, self.positions, self.matrices, {}, self._made)
+        return Evaluation(self.events, self.positions, self.matrices, self.kernels, {}, self._made, self._mixtures)
+
+    def over(self, events: NDArray[np.floating]) -> "Evaluation":
+        """The same channels and matrices over other events."""
+        return Evaluation(events, self.positions, self.matrices, self.kernels, {}, {}, self._mixtures)
 
 
 def evaluate_tree(
@@ -134,26 +162,12 @@ def evaluate(events: NDArray[np.floating], channels: Sequence[Channel], spillove
     """As ``evaluate_tree``, keeping the compensated columns for those who measure next."""
     matrices = dict(tree.matrices) | ({"FCS": spillover} if spillover is not None else {})
     positions = {channel.name: index for index, channel in reversed(list(enumerate(channels)))}
-    if missing := _missing_channels(tree, matrices, positions):
+    if missing := missing_channels(tree, matrices, positions):
         raise DesignError(missing)
     evaluation = Evaluation(events, positions, matrices)
     for gate in tree.gates:
         evaluation.add(gate)
     return evaluation
-
-
-def populations_of(path: Path, record: EventsRecord, tree: GatingTree, compensation: str = "FCS") -> pl.DataFrame:
-    """Counts and medians of every population of one data set, as ``POPULATIONS`` wants them; ``file`` is the file's name."""
-    evaluation = evaluate(fcs.read_events(path, record), record.channels, record.spillover, tree)
-    return count_populations(path.name, evaluation, tree.gates, compensation)
-
-
-def members_of(path: Path, record: EventsRecord, tree: GatingTree) -> pl.DataFrame:
-    """One row per event: ``file``, ``event`` from 0, one boolean for each path."""
-    evaluation = evaluate(fcs.read_events(path, record), record.channels, record.spillover, tree)
-    paths = paths_of(tree.gates)
-    columns = {paths[name]: member for name, member in evaluation.members.items()}
-    return pl.DataFrame({"file": [path.name] * evaluation.n_events, "event": np.arange(evaluation.n_events), **columns})
 
 
 def paths_of(gates: Sequence[Gate]) -> dict[str, str]:
@@ -167,20 +181,34 @@ def paths_of(gates: Sequence[Gate]) -> dict[str, str]:
 
 def count_populations(file: str, evaluation: Evaluation, gates: Sequence[Gate], compensation: str) -> pl.DataFrame:
     """Counts, share of the parent and median of every channel, in the shape of ``POPULATIONS``; medians of no events are empty."""
+    channels = list(evaluation.positions)
+    values = np.column_stack([evaluation.column(name, compensation) for name in channels])
+    counts = {gate.name: int(np.count_nonzero(evaluation.members[gate.name])) for gate in gates}
+    medians = {
+        name: np.median(values[evaluation.members[name]], axis=0).tolist() if count else [None] * len(channels)
+        for name, count in counts.items()
+    }
+    return population_rows(file, gates, channels, counts, medians, evaluation.n_events)
+
+
+def population_rows(
+    file: str,
+    gates: Sequence[Gate],
+    channels: Sequence[str],
+    counts: Mapping[str, int],
+    medians: Mapping[str, Sequence[float | None]],
+    n_events: int,
+) -> pl.DataFrame:
+    """Rows of ``POPULATIONS`` of one file, in the order of the gates."""
     paths = paths_of(gates)
-    values = np.column_stack([evaluation.column(name, compensation) for name in evaluation.positions])
     rows = []
     for gate in gates:
-        member = evaluation.members[gate.name]
-        count = int(np.count_nonzero(member))
-        above = int(np.count_nonzero(evaluation.members[gate.parent])) if gate.parent else evaluation.n_events
-        medians = np.median(values[member], axis=0).tolist() if count else [None] * len(evaluation.positions)
+        above = counts[gate.parent] if gate.parent else n_events
         row: dict[str, object] = {"file": file, "path": paths[gate.name], "parent": paths[gate.parent] if gate.parent else None}
-        row |= {"count": count, "percent_of_parent": 100.0 * count / above if above else None, "stored_count": None}
-        rows.append(row | {f"median_{name}": median for name, median in zip(evaluation.positions, medians, strict=True)})
+        row |= {"count": counts[gate.name], "percent_of_parent": 100.0 * counts[gate.name] / above if above else None, "stored_count": None}
+        rows.append(row | {f"median_{name}": median for name, median in zip(channels, medians[gate.name], strict=True)})
     schema = {"file": pl.String, "path": pl.String, "parent": pl.String, "count": pl.Int64, "percent_of_parent": pl.Float64}
-    further = {f"median_{name}": pl.Float64 for name in evaluation.positions}
-    return pl.DataFrame(rows, schema={**schema, "stored_count": pl.Int64, **further})
+    return pl.DataFrame(rows, schema={**schema, "stored_count": pl.Int64, **{f"median_{name}": pl.Float64 for name in channels}})
 
 
 def _within(gate: RectangleGate | PolygonGate | EllipsoidGate, columns: Evaluation, rows: Rows | None) -> Membership:
@@ -211,16 +239,25 @@ def _in_side(dimension: Dimension, columns: Evaluation, rows: Rows | None) -> Me
     transform = dimension.transform
     if transform is None or transform.kind not in _STEEP:
         return cells.in_interval(columns.displayed(dimension, rows), dimension.low, dimension.high)
-    low, high = (
-        None if bound is None else float(cells.from_scale(transform.kind, bound, transform.parameters))
-        for bound in (dimension.low, dimension.high)
-    )
+    parameters = tuple(sorted(transform.parameters.items()))
+    low, high = (None if bound is None else _turned(transform.kind, bound, parameters) for bound in (dimension.low, dimension.high))
     return cells.in_interval(columns.values(dimension, rows), low, high)
+
+
+@lru_cache(maxsize=1024)
+def _turned(kind: str, bound: float, parameters: tuple[tuple[str, float], ...]) -> float:
+    """A threshold on the linear scale."""
+    return float(cells.from_scale(kind, bound, dict(parameters)))
 
 
 def _in_polygon(gate: PolygonGate, columns: Evaluation, rows: Rows | None) -> Membership:
     x, y = (columns.displayed(dimension, rows) for dimension in gate.dimensions)
-    return cells.in_polygon(x, y, gate.vertices)
+    return columns.kernels.enclosed(x, y, _outline(gate.vertices))
+
+
+@lru_cache(maxsize=256)
+def _outline(vertices: tuple[tuple[float, float], ...]) -> Outline:
+    return make_outline(vertices)
 
 
 def _in_ellipsoid(gate: EllipsoidGate, columns: Evaluation, rows: Rows | None) -> Membership:
@@ -228,11 +265,8 @@ def _in_ellipsoid(gate: EllipsoidGate, columns: Evaluation, rows: Rows | None) -
     return cells.in_ellipsoid(values, gate.mean, gate.covariance, gate.distance_square)
 
 
-def _pick(column: NDArray[np.floating], rows: Rows | None) -> NDArray[np.floating]:
-    return column if rows is None else column[rows]
-
-
-def _missing_channels(tree: GatingTree, matrices: Mapping[str, SpilloverMatrix], positions: Mapping[str, int]) -> list[str]:
+def missing_channels(tree: GatingTree, matrices: Mapping[str, SpilloverMatrix], positions: Mapping[str, int]) -> list[str]:
+    """One message for each gate that names channels which the file does not have."""
     messages = []
     for gate in tree.gates:
         if absent := [name for name in channels_of(gate, matrices) if name not in positions]:

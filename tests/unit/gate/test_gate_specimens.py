@@ -15,8 +15,8 @@ from exvivo.engine import Memo, Work
 from exvivo.errors import DesignError
 from exvivo.formats import fcs, gatingml
 from exvivo.gate import gate_specimens
+from exvivo.gate.blocks import find_members, open_walk, tabulate_populations
 from exvivo.gate.geometry import tree_of
-from exvivo.gate.populations import members_of, populations_of
 from exvivo.study.decisions import Decision, DecisionKind, Decisions
 from exvivo.study.design import Channel, Dimension, GatingTree, RectangleGate, SpilloverMatrix
 from exvivo.study.model import ControlKind, FlowReadout, GateMethod, GateTemplate, Panel
@@ -142,11 +142,12 @@ def test_gates_find_the_living_single_cells(pair: StudyFolder) -> None:
     path = pair.folder / "cytometry" / "S1_full.fcs"
     _, kind = draw_tube(Recipe(pe=4000, apc=1000), 0)
     tree = tree_of(rows_of(gating.gates.frame, donor="D1"), "cytometry/S1_full.fcs")
-    members = members_of(path, fcs.parse(path)[0], tree)
-    live = members["Time/Cells/Singlets/Live"].to_numpy()
+    walk = open_walk(path, fcs.parse(path)[0], tree)
+    members = find_members(walk)
+    live = members.of("Live", 0, members.n_events)
     assert np.mean(live[kind == CELLS]) > 0.93
     assert np.mean(kind[live] == CELLS) > 0.985
-    counts = populations_of(path, fcs.parse(path)[0], tree)
+    counts = tabulate_populations("", walk, members, "FCS")
     assert (
         counts["count"].to_list()
         == gating.populations.frame.filter(pl.col("file") == "cytometry/S1_full.fcs").sort("path")["count"].to_list()

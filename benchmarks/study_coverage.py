@@ -1,8 +1,8 @@
 """How often the 95 % intervals of the registered outcomes cover the truth, over simulated studies.
 
-    python benchmarks/coverage.py                 the primary outcome, seeds 1 to 2,000, on tables only
-    python benchmarks/coverage.py --all           every registered row, seeds 1 to 300, on tables only
-    python benchmarks/coverage.py --files 20      the primary outcome, seeds 1 to 20, from raw files, through the whole pipeline
+    python benchmarks/study_coverage.py                 the primary outcome, seeds 1 to 2,000, on tables only
+    python benchmarks/study_coverage.py --all           every registered row, seeds 1 to 300, on tables only
+    python benchmarks/study_coverage.py --files 20      the primary outcome, seeds 1 to 20, from raw files, through the whole pipeline
 
 The criterion: 93.5 to 96.5 % on tables, widened by three Monte-Carlo standard errors; at least 17 of 20 with files.
 """
