@@ -19,7 +19,8 @@ from exvivo.gate.populations import Evaluation
 from exvivo.gate.prepare import OpenTube
 from exvivo.numerics import cells, density
 from exvivo.study.design import Dimension, EllipsoidGate, Gate, PolygonGate, RectangleGate, Transform, TransformKind
-from exvivo.study.model import GateMethod, GateTemplate
+from exvivo.study.fixedgates import build_gate
+from exvivo.study.model import FixedGate, GateMethod, GateTemplate
 
 Array = NDArray[np.float64]
 Facts = Mapping[str, object]
@@ -101,9 +102,12 @@ def fit_gates(templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], comp
 
 
 def redraw(fitted: FittedGate, left_out: frozenset[str]) -> Gate | None:
-    """The gate as drawn without some tubes, inside the same parents; None when it cannot be drawn."""
+    """The gate as drawn without some tubes, inside the same parents; None when it cannot be drawn.
+
+    Gates on time and gates that were moved do not rest on pooled tubes and stay.
+    """
     method = fitted.ground.template.method
-    if method == GateMethod.TIME:
+    if not fitted.summaries:
         return fitted.gate
     kept = {file: summary for file, summary in fitted.summaries.items() if file not in left_out}
     try:
@@ -113,6 +117,8 @@ def redraw(fitted: FittedGate, left_out: frozenset[str]) -> Gate | None:
 
 
 def _fit_pooled(ground: Ground, tubes: Sequence[OpenTube]) -> FittedGate:
+    if isinstance(ground.template, FixedGate):
+        return FittedGate(ground, build_gate(ground.template, ground.compensation), {}, {}, {})
     summarise, draw = _METHODS[ground.template.method]
     summaries = {tube.tube.file: summarise(ground, tube.evaluation) for tube in tubes if tube.tube.pooled}
     gate, detail = draw(ground, _pool(ground, summaries))

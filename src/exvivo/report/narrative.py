@@ -176,12 +176,17 @@ def _tell_panel(protocol: Protocol, words: Wording) -> str:
     drawn = ", ".join(f"{gate.name}: {gate.method.value}" for gate in rules.gates) or words.say("methods", "gates_none")
     values = {
         "population": rules.population,
-        "compensation": words.say("methods", "compensation_fcs" if rules.compensation == "FCS" else "compensation_none"),
+        "compensation": _tell_compensation(rules.compensation, words),
         "gates": words.say("methods", "gates_file", {"file": rules.gates_file}) if rules.gates_file else drawn,
         "controls": ", ".join(sorted({readout.control.value for readout in protocol.panels.readouts.values()})),
         "min_events": rules.min_events,
     }
     return words.say("methods", "flow", values)
+
+
+def _tell_compensation(choice: str, words: Wording) -> str:
+    named = {"FCS": "compensation_fcs", "none": "compensation_none", "single_stains": "compensation_stains"}
+    return words.say("methods", named[choice]) if choice in named else words.say("methods", "compensation_file", {"file": choice})
 
 
 def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
