@@ -15,7 +15,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
@@ -219,7 +219,7 @@ def report(folder: Folder, *, as_json: Json = False) -> int:
 @app.command
 def decide(  # noqa: PLR0913  one option per field of a decision
     folder: Folder,
-    kind: Annotated[str, Parameter(help="exclude, include, correct-id, answer, lock, unblind or revert.")],
+    kind: Annotated[str, Parameter(help="exclude, include, correct-id, move-gate, answer, lock, unblind or revert.")],
     target: Target = "",
     *,
     reason: str,
@@ -238,7 +238,7 @@ def decide(  # noqa: PLR0913  one option per field of a decision
     reason
         why; required
     value
-        correct-id: the correct name
+        correct-id: the correct name; move-gate: the geometry, as the table of gates prints it
     author
         who decides; default: the account's name
     key
@@ -360,6 +360,7 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     out: Path,
     sample: str | None = None,
     membership: Path | None = None,
+    pages: bool | None = None,
     workers: Workers = 0,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -380,34 +381,83 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
         folder for the populations table
     membership
         also write one boolean per event and population to this Parquet file
+    pages
+        draw index.html and a picture of each file's gates; by default for up to 60 files
     """
-    from exvivo.pipeline import gate_files
+    from exvivo.pipeline import GatingChoice, gate_files
 
     with _work(workers, cluster) as work:
-        written = gate_files(files, gates, out, membership, sample, work)
+        written = gate_files(files, gates, out, GatingChoice(sample, membership, pages), work)
     _print_findings(written.findings)
     return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 
 
 @app.command
-def fcs(file: Annotated[Path, Parameter(help="FCS file.")], *, as_json: Json = False) -> int:
-    """Describe an FCS file: events, channels, what is odd about it.
+def fcs(
+    files: Annotated[list[Path], Parameter(help="FCS file; several files or folders give one line for each file.")],
+    *,
+    as_json: Json = False,
+) -> int:
+    """Describe FCS files: events, channels, instrument, spillover, what is odd about them.
 
     $ exvivo fcs tube.fcs --json
     """
-    from exvivo.pipeline import describe_fcs
+    from exvivo.pipeline import describe_fcs, describe_fcs_files
 
-    described = describe_fcs(file)
-    if as_json:
-        print(json.dumps(described, indent=1))
+    if len(files) == 1 and not files[0].is_dir():
+        described = describe_fcs(files[0])
+        if as_json:
+            print(json.dumps(described, indent=1))
+        else:
+            for index, dataset in enumerate(described["datasets"], 1):
+                _print_dataset(f"{files[0].name}, {dataset['version']}, data set {index}", dataset)
         return DONE
-    for index, dataset in enumerate(described["datasets"]):
-        print(f"{file.name}, {described['version']}, data set {index + 1}: {dataset['events']} events")
-        for channel in dataset["channels"]:
-            print(f"  {channel['name']:16} {channel['marker']:16} range {channel['range']:g}")
-        for issue in dataset["issues"]:
-            print(f"  odd: {issue}")
-    return DONE
+    several, faults = describe_fcs_files(files)
+    if as_json:
+        print(json.dumps({"files": several, "faults": faults}, indent=1))
+    else:
+        for one in several:
+            print(_tell_fcs(one))
+    for message in faults:
+        _say(f"error: {message}")
+    return AT_FAULT if faults else DONE
+
+
+def _print_dataset(title: str, dataset: dict[str, Any]) -> None:
+    print(f"{title}: {dataset['events']} events")
+    for channel in dataset["channels"]:
+        print(f"  {channel['name']:16} {channel['marker']:16} {', '.join(_channel_facts(channel))}")
+    facts = [dataset["instrument"] or "instrument not named", dataset["date"], f"bytes in {dataset['byte_order']} order"]
+    if dataset["timestep"] is not None:
+        facts.append(f"time step {dataset['timestep']:g} s")
+    spillover = dataset["spillover"]
+    facts.append("no spillover" if spillover is None else f"spillover of {', '.join(spillover['channels'])}")
+    if spillover is not None and spillover["identity"]:
+        facts.append("which is the identity: it compensates nothing")
+    print(f"  {', '.join(filter(None, facts))}")
+    for issue in dataset["issues"]:
+        print(f"  odd: {issue}")
+
+
+def _channel_facts(channel: dict[str, Any]) -> list[str]:
+    facts = [f"range {channel['range']:g}", f"{channel['bits']} bits {channel['datatype']}"]
+    decades, lowest = channel["amplification"]
+    if channel["voltage"] is not None:
+        facts.append(f"{channel['voltage']:g} V")
+    if channel["gain"] != 1:
+        facts.append(f"gain {channel['gain']:g}")
+    if decades > 0:
+        facts.append(f"{decades:g} decades from {lowest:g}")
+    return facts
+
+
+def _tell_fcs(file: dict[str, Any]) -> str:
+    sets = file["datasets"]
+    facts = [file["version"], f"{' + '.join(str(dataset['events']) for dataset in sets)} events", f"{len(sets[0]['channels'])} channels"]
+    facts.append(sets[0]["instrument"] or "instrument not named")
+    if odd := sum(len(dataset["issues"]) for dataset in sets):
+        facts.append(f"{odd} odd")
+    return f"{file['file']}: {', '.join(facts)}"
 
 
 def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:

@@ -18,21 +18,25 @@ from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.calibrate.vendor import match_vendor
 from exvivo.engine import Progress, Silence, Work
-from exvivo.errors import DesignError, fault, unknown
+from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
-from exvivo.gate.files import describe_tubes, gate_tubes
+from exvivo.gate.files import Described, GatedFiles, describe_tubes, gate_tubes
+from exvivo.gate.override import question_move
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
 from exvivo.read.events import find_tubes
+from exvivo.read.fcsfacts import describe_file
 from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
+from exvivo.report.gatefiles import write_gates
+from exvivo.report.gatepages import GatedFile, compose_gate_pages
 from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import SIZES as EVENTS_OF
@@ -77,6 +81,9 @@ from exvivo.templates import write_template
 TRUTH = "truth"
 
 
+_PAGES = 60  # files for which pages are drawn unasked: drawing takes longer than gating
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A run that was written: the run, its manifest, how much was computed and how much was remembered, by stage."""
@@ -114,6 +121,7 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     with building_results(folder) as building:
         write_files(building, {RUN_LOG: compose_log(run, work.computed + work.reused)})
         write_tables(run, building)
+        write_gates(run, building)
         save_run(run, building)
         clock.lap("tables")
         _write_report(run, building, work.progress)
@@ -182,6 +190,7 @@ def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
     with building_results(folder) as building:
         write_files(building, {RUN_LOG: log})
         write_tables(run, building)
+        write_gates(run, building)
         save_run(run, building)
         _write_report(run, building, progress or Silence())
         clock.lap("report")
@@ -220,6 +229,8 @@ def decide_study(folder: Path, choice: Choice, *, key: Path | None = None, head:
     protocol = load_protocol(folder / PROTOCOL_FILE)
     decisions = load_decisions(folder, protocol)
     faults = list(question_choice(choice, decisions))
+    if choice.kind == "move-gate":
+        faults += question_move(choice.target, choice.value, protocol.panels)
     if choice.kind == "unblind":
         faults += check_key(protocol, decisions, key)
     if faults:
@@ -399,14 +410,23 @@ def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple
     return rules.model_copy(update={"curve": found.rules}), [told]
 
 
-def gate_files(
-    files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None, work: Work | None = None
-) -> Written:
-    """Populations of FCS files under any supported gate file, written as populations.csv into a folder.
+@dataclass(frozen=True, slots=True)
+class GatingChoice:
+    """How ``gate_files`` works: the sample whose gates hold for all files, where membership goes, whether pages are drawn.
 
-    ``files`` may be folders; ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is
-    looked up by its name. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
-    read does not stop the others.
+    Pages are drawn for up to 60 files when ``pages`` is None.
+    """
+
+    sample: str | None = None
+    membership: Path | None = None
+    pages: bool | None = None
+
+
+def gate_files(files: Sequence[Path], gates: Path, out: Path, choice: GatingChoice = GatingChoice(), work: Work | None = None) -> Written:
+    """Populations of FCS files under any supported gate file, written as populations.csv into a folder, with pages about the gates.
+
+    ``files`` may be folders; without a chosen sample, each file is looked up by its name in a workspace. What was gated before with
+    the same bytes and gates is taken from ``out/memo``. A file that cannot be read does not stop the others.
 
     Raises
     ------
@@ -414,15 +434,28 @@ def gate_files(
     DesignError : the gates name channels or matrices that a file lacks
     """
     described, unreadable = describe_tubes(find_tubes(files))
-    own = read_sample_gates(gates, [file.path for file in described], sample)
+    own = read_sample_gates(gates, [file.path for file in described], choice.sample)
     given = work or Work()
     remembering = Work(given.executor, memo_in(out / MEMO), given.progress)
-    gated = gate_tubes(described, own, remembering, members=membership is not None)
+    pages = len(described) <= _PAGES if choice.pages is None else choice.pages
+    gated = gate_tubes(described, own, remembering, members=choice.membership is not None, pictures=pages)
     findings = tabulate_findings((*unreadable, *gated.found))
-    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
-    if membership is not None:
-        written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
+    tables = {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)}
+    drawn = compose_gate_pages(_gated_files(described, gated), findings, remembering) if pages else {}
+    written = write_files(out, {**tables, **drawn})
+    if choice.membership is not None:
+        written += write_files(choice.membership.parent, {choice.membership.name: compose_parquet(gated.members)})
     return Written(written, findings)
+
+
+def _gated_files(described: Sequence[Described], gated: GatedFiles) -> list[GatedFile]:
+    rows: dict[str, list[Mapping[str, Any]]] = {file.name: [] for file in described}
+    for row in gated.populations.rows():
+        rows[str(row["file"])].append(row)
+    return [
+        GatedFile(file.name, file.records[0].n_events, file.records[0].keywords.get("$CYT", ""), tuple(rows[file.name]), pictures)
+        for file, pictures in zip(described, gated.pictures, strict=True)
+    ]
 
 
 def describe_fcs(path: Path) -> dict[str, Any]:
@@ -432,18 +465,24 @@ def describe_fcs(path: Path) -> dict[str, Any]:
     ------
     InputError : the file is missing or cannot be read
     """
-    ((file,), _) = describe_tubes({path.name: path})
-    listed = [
-        {
-            "events": record.n_events,
-            "channels": [
-                {"name": c.name, "marker": c.marker, "range": c.range, "voltage": c.voltage, "bits": c.bits} for c in record.channels
-            ],
-            "issues": list(record.issues),
-        }
-        for record in file.records
-    ]
-    return {"version": file.records[0].version, "datasets": listed}
+    return describe_file(path)
+
+
+def describe_fcs_files(paths: Sequence[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Each of several FCS files, or of those in folders, as ``describe_fcs``; and the faults of those that cannot be read.
+
+    Raises
+    ------
+    InputError : a folder holds no FCS file
+    """
+    described: list[dict[str, Any]] = []
+    faults: list[str] = []
+    for name, path in find_tubes(paths).items():
+        try:
+            described.append({"file": name} | describe_file(path))
+        except InputError as error:
+            faults += error.messages
+    return described, faults
 
 
 class Clock:

@@ -1,9 +1,11 @@
 """From raw files to registered outcomes and back: what a run promises as a whole."""
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import polars as pl
 import pytest
 
 from exvivo.engine import Work
+from exvivo.errors import DesignError
 from exvivo.pipeline import Finished, decide_study, report_study, run_study, verify_study
 from exvivo.progress import die_with_parent
 from exvivo.store import load_run
@@ -153,6 +156,26 @@ def test_an_excluded_donor_takes_the_serum_along(copy: Copy, finished: Finished)
     rows = run_study(folder).run.outcomes.frame.filter((pl.col("donor") == donor) | (pl.col("serum_donor") == donor))
     assert rows["reason"].unique().to_list() == ["excluded"]
     assert rows["experiment"].unique().sort().to_list() == ["A", "B"]
+
+
+def test_a_gate_moved_after_unblinding_is_told_with_and_without(copy: Copy, finished: Finished) -> None:
+    """Only that donor is gated again; the report lists the decision and prints every estimate also without it."""
+    folder = copy()
+    gate = next(row for row in finished.run.gating.gates.rows() if (row["donor"], row["gate"]) == ("SSC-002", "Live"))
+    geometry = json.loads(str(gate["geometry"]))
+    geometry["bounds"][0][1] -= 0.15
+    choice = Choice("move-gate", "gate:SSC-002/Live", json.dumps(geometry), "dead cells inside", "anna")
+    with pytest.raises(DesignError, match="unknown gate 'Dead'"):
+        decide_study(folder, replace(choice, target="gate:SSC-002/Dead"))
+    decide_study(folder, choice)
+    again = run_study(folder)
+    assert again.computed["gating"] == 1
+    moved, before = (table.frame.filter(pl.col("outcome") == "S2") for table in (again.run.effects.effects, again.run.without_post_hoc))
+    assert before.equals(finished.run.effects.effects.frame.filter(pl.col("outcome") == "S2"))
+    assert (moved["estimate"] != before["estimate"]).any()
+    report = (folder / "results" / "report.html").read_text(encoding="utf-8")
+    assert "move a gate" in report
+    assert "gate:SSC-002/Live" in report
 
 
 def test_a_blinded_study_tells_no_condition_and_no_effect(copy: Copy) -> None:

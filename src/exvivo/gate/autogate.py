@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from exvivo.gate.populations import Evaluation
 from exvivo.gate.prepare import OpenTube
+from exvivo.gate.steady import scatter_bounds, steady_range
 from exvivo.numerics import cells, density
 from exvivo.study.design import Dimension, EllipsoidGate, Gate, PolygonGate, RectangleGate, Transform, TransformKind
 from exvivo.study.fixedgates import build_gate
+from exvivo.study.geometry import gate_of
 from exvivo.study.model import FixedGate, GateMethod, GateTemplate
 
 Array = NDArray[np.float64]
@@ -36,12 +38,24 @@ _NEAR = 11  # bins of forward scatter (a factor of 2.9) within which two peaks a
 _INSIDE = 7.378  # 97.5 % quantile of chi-square with two degrees of freedom
 
 
+MOVED = "decision"
+"""Method of a gate that a decision moved."""
+
+
 class GateFailureError(Exception):
     """A gate that could not be found; ``gate`` and ``why`` go into the tubes' detail."""
 
     def __init__(self, gate: str, why: str) -> None:
         super().__init__(f"{gate}: {why}")
         self.gate, self.why = gate, why
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A gate as a decision moved it."""
+
+    decision: int
+    geometry: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +90,20 @@ class FittedGate:
     summaries: Mapping[str, Array]
     detail: Facts
 
+    @property
+    def method(self) -> str:
+        """How the gate was found."""
+        return MOVED if "decision" in self.detail else self.ground.template.method.value
+
     def of(self, file: str) -> Gate:
         """The gate as it applies to one file."""
         return self.by_file.get(file, self.gate)
 
 
-def fit_gates(templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], compensation: str) -> tuple[FittedGate, ...]:
-    """Gates of all templates in order; every tube's evaluation ends with their populations.
+def fit_gates(
+    templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], compensation: str, moves: Mapping[str, Move] = MappingProxyType({})
+) -> tuple[FittedGate, ...]:
+    """Gates of all templates in order, moved ones as they were moved; every tube's evaluation ends with their populations.
 
     Raises
     ------
@@ -92,13 +113,21 @@ def fit_gates(templates: Sequence[GateTemplate], tubes: Sequence[OpenTube], comp
     for tube in tubes:
         ranges |= {name: max(top, ranges.get(name, 1.0)) for name, top in tube.ranges.items()}
     fitted = []
+    scatter = [name for one in templates if one.method in {GateMethod.SCATTER, GateMethod.SINGLETS} for name in one.channels]
     for template in templates:
         ground = Ground(template, compensation, ranges)
-        gate = _fit_time(ground, tubes) if template.method == GateMethod.TIME else _fit_pooled(ground, tubes)
+        gate = _fit(ground, tubes, scatter, moves.get(template.name))
         for tube in tubes:
             tube.evaluation.add(gate.of(tube.tube.file))
         fitted.append(gate)
     return tuple(fitted)
+
+
+def _fit(ground: Ground, tubes: Sequence[OpenTube], scatter: Sequence[str], move: Move | None) -> FittedGate:
+    if move is not None:
+        moved = gate_of(ground.template.name, ground.template.parent, move.geometry)
+        return FittedGate(ground, moved, {}, {}, {"decision": move.decision})
+    return _fit_time(ground, tubes, scatter) if ground.template.method == GateMethod.TIME else _fit_pooled(ground, tubes)
 
 
 def redraw(fitted: FittedGate, left_out: frozenset[str]) -> Gate | None:
@@ -135,41 +164,26 @@ def _pool(ground: Ground, summaries: Mapping[str, Array]) -> Array:
     return np.asarray(np.sum(scaled, axis=0), dtype=np.float64)
 
 
-# time
+# time and margins
 
 
-def _fit_time(ground: Ground, tubes: Sequence[OpenTube]) -> FittedGate:
-    channel = ground.template.channels[0]
-    ranges = {tube.tube.file: _steady_range(tube.evaluation.column(channel, ground.compensation)) for tube in tubes}
-    by_file = {file: _time_gate(ground, low, high) for file, (low, high) in ranges.items()}
-    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
-    return FittedGate(ground, _time_gate(ground, low, high), by_file, {}, {"by_file": {k: list(v) for k, v in sorted(ranges.items())}})
+def _fit_time(ground: Ground, tubes: Sequence[OpenTube], scatter: Sequence[str]) -> FittedGate:
+    """Each tube's steady stretch of time, and the donor's margins of scatter."""
+    found = {tube.tube.file: steady_range(tube, ground.template.channels[0]) for tube in tubes}
+    bounds = scatter_bounds(tubes, scatter, ground.ranges)
+    margins = [Dimension(channel, "uncompensated", None, low, high) for channel, (low, high) in bounds.items()]
 
+    def gate(low: float, high: float) -> Gate:
+        time = Dimension(ground.template.channels[0], "uncompensated", None, low, high)
+        return RectangleGate(ground.template.name, ground.template.parent, (time, *margins))
 
-def _time_gate(ground: Ground, low: float, high: float) -> Gate:
-    return RectangleGate(
-        ground.template.name, ground.template.parent, (Dimension(ground.template.channels[0], "uncompensated", None, low, high),)
-    )
-
-
-def _steady_range(time: NDArray[np.floating]) -> tuple[float, float]:
-    """Longest stretch in which events arrive at a quarter to four times the median rate; all of it when that is hard to say."""
-    if len(time) == 0:
-        return 0.0, 0.0
-    first, last = float(np.min(time)), float(np.max(time))
-    whole = (first, float(np.nextafter(np.float32(last), np.float32(np.inf))))
-    bins = min(100, len(time) // 50)
-    if bins < 10 or last <= first:
-        return whole
-    counts, edges = np.histogram(time, bins=bins, range=(first, last))
-    usual = float(np.median(counts[counts > 0]))
-    steady = (counts >= usual / 4.0) & (counts <= usual * 4.0)
-    starts = np.flatnonzero(steady & ~np.concatenate([[False], steady[:-1]]))
-    ends = np.flatnonzero(steady & ~np.concatenate([steady[1:], [False]])) + 1
-    best = max(range(len(starts)), key=lambda i: int(np.sum(counts[starts[i] : ends[i]])))
-    if int(np.sum(counts[starts[best] : ends[best]])) < 0.5 * len(time):
-        return whole
-    return float(edges[starts[best]]), whole[1] if ends[best] == bins else float(edges[ends[best]])
+    by_file = {file: gate(one.low, one.high) for file, one in found.items()}
+    low, high = min(one.low for one in found.values()), max(one.high for one in found.values())
+    detail = {
+        "by_file": {file: [one.low, one.high] for file, one in sorted(found.items())},
+        "unsteady": sorted(file for file, one in found.items() if one.unsteady),
+    }
+    return FittedGate(ground, gate(low, high), by_file, {}, detail)
 
 
 # scatter
@@ -259,11 +273,12 @@ def _draw_viability(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
     if live is None:
         raise GateFailureError(ground.template.name, "no-live-cells")
     if live + 1 < len(basins):
-        high, how = _display(basins[live].right + 0.5), "valley"
+        high, facts = _display(basins[live].right + 0.5), _valley(basins, live)
     else:
-        high, how = _display(basins[live].peak + 0.5 + 3.5 * density.half_spread(pooled, basins[live].peak, upper=False)), "tail"
+        high = _display(basins[live].peak + 0.5 + 3.5 * density.half_spread(pooled, basins[live].peak, upper=False))
+        facts = {"by": "tail"}
     dimension = ground.dimension(0, ground.fluorescence_scale(), None, high)
-    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {"by": how, "peaks": len(basins)}
+    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {**facts, "peaks": len(basins)}
 
 
 def _draw_lineage(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
@@ -273,11 +288,17 @@ def _draw_lineage(ground: Ground, pooled: Array) -> tuple[Gate, Facts]:
     if bright is None:
         raise GateFailureError(ground.template.name, "no-positive-cells")
     if bright > 0:
-        low, how = _display(basins[bright].left + 0.5), "valley"
+        low, facts = _display(basins[bright].left + 0.5), _valley(basins, bright - 1)
     else:
-        low, how = _display(basins[bright].peak + 0.5 - 3.5 * density.half_spread(pooled, basins[bright].peak, upper=True)), "tail"
+        low = _display(basins[bright].peak + 0.5 - 3.5 * density.half_spread(pooled, basins[bright].peak, upper=True))
+        facts = {"by": "tail"}
     dimension = ground.dimension(0, ground.fluorescence_scale(), low, None)
-    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {"by": how, "peaks": len(basins)}
+    return RectangleGate(ground.template.name, ground.template.parent, (dimension,)), {**facts, "peaks": len(basins)}
+
+
+def _valley(basins: Sequence[density.Basin], left: int) -> dict[str, object]:
+    """How the gate between a basin and the next was found."""
+    return {"by": "valley", "depth": 1.0 - basins[left].floor / min(basins[left].height, basins[left + 1].height)}
 
 
 _METHODS: Mapping[GateMethod, tuple[Callable[[Ground, Evaluation], Array], Callable[[Ground, Array], tuple[Gate, Facts]]]] = (

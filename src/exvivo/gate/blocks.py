@@ -7,7 +7,7 @@ again, as many at a time as fit into a fixed share of memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from exvivo.gate.populations import Evaluation, Membership, missing_channels, pa
 from exvivo.numerics import kernels
 from exvivo.study.design import EventsRecord, Gate, GatingTree
 
-_STRETCH = 1 << 17  # events read at a time; a whole number of bytes whatever the width of a channel
+_STRETCH = 1 << 17  # events read at a time, a multiple of 8: a whole number of bytes whatever the width of a channel
 _BLOCK = 1 << 14
 _MEDIAN_BYTES = 32_000_000
 
@@ -39,7 +39,7 @@ class Walk:
     def blocks(self) -> Iterator[tuple[int, Evaluation]]:
         """First event and columns of each block, in order; no populations yet."""
         for begin in range(0, self.record.n_events, _STRETCH):
-            events = fcs.read_events(self.path, _part(self.record, begin, min(begin + _STRETCH, self.record.n_events)))
+            events = fcs.read_events(self.path, fcs.part_of(self.record, begin, min(begin + _STRETCH, self.record.n_events)))
             for start in range(0, len(events), _BLOCK):
                 yield begin + start, self.ground.over(events[start : start + _BLOCK])
 
@@ -64,8 +64,8 @@ class Members:
         return np.unpackbits(self.bits[gate][begin // 8 : -(-end // 8)], count=end - begin).view(np.bool_)
 
 
-def open_walk(path: Path, record: EventsRecord, tree: GatingTree) -> Walk:
-    """A data set ready to be walked.
+def open_walk(path: Path, record: EventsRecord, tree: GatingTree, n_events: int | None = None) -> Walk:
+    """A data set ready to be walked; ``n_events`` is how many this process may expect in all, which decides if compiling pays.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def open_walk(path: Path, record: EventsRecord, tree: GatingTree) -> Walk:
     if missing := missing_channels(tree, matrices, positions):
         raise DesignError(missing)
     nothing = np.empty((0, len(record.channels)), dtype=np.float32)
-    return Walk(path, record, tree.gates, Evaluation(nothing, positions, matrices, kernels.choose(record.n_events)))
+    return Walk(path, record, tree.gates, Evaluation(nothing, positions, matrices, kernels.choose(n_events or record.n_events)))
 
 
 def count_file(path: Path, record: EventsRecord, tree: GatingTree) -> list[int]:
@@ -123,7 +123,7 @@ def _medians(walk: Walk, members: Members, gate: str, compensation: str) -> list
     for first in range(0, len(channels), width):
         some = channels[first : first + width]
         values = _gather(walk, members, gate, compensation, some)
-        found += np.median(values, axis=1, overwrite_input=True).tolist()
+        found += [walk.ground.kernels.median(column) for column in values]
     return found
 
 
@@ -132,15 +132,9 @@ def _gather(walk: Walk, members: Members, gate: str, compensation: str, channels
     values = np.empty((len(channels), members.counts[gate]))
     filled = 0
     for begin, block in walk.blocks():
-        rows = np.flatnonzero(members.of(gate, begin, begin + block.n_events))
+        kept = block.events.take(np.flatnonzero(members.of(gate, begin, begin + block.n_events)), axis=0)
+        inside = walk.ground.over(np.asarray(kept, order=walk.ground.kernels.order))
         for row, channel in zip(values, channels, strict=True):
-            row[filled : filled + len(rows)] = block.pick(channel, compensation, rows)
-        filled += len(rows)
+            row[filled : filled + len(kept)] = inside.pick(channel, compensation, None)
+        filled += len(kept)
     return values
-
-
-def _part(record: EventsRecord, begin: int, end: int) -> EventsRecord:
-    """The record of some of a data set's events."""
-    bits = sum(channel.bits for channel in record.channels)
-    first, last = (record.data_begin + event * bits // 8 for event in (begin, end))
-    return replace(record, n_events=end - begin, data_begin=first, data_end=last - 1)

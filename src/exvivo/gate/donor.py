@@ -12,9 +12,8 @@ import polars as pl
 
 from exvivo.engine import Parcel
 from exvivo.errors import DesignError, fault
-from exvivo.gate.autogate import FittedGate, GateFailureError, fit_gates
+from exvivo.gate.autogate import MOVED, FittedGate, GateFailureError, Move, fit_gates
 from exvivo.gate.compensation import matrices_of
-from exvivo.gate.geometry import describe_gate
 from exvivo.gate.measure import Pair, express_marker, fail, pair_tubes
 from exvivo.gate.populations import Evaluation, channels_of, count_populations
 from exvivo.gate.prepare import DonorTask, OpenTube, Trouble, Tube, open_tube
@@ -23,6 +22,7 @@ from exvivo.gate.stability import gating_variance
 from exvivo.gate.trees import FileTrees, read_trees
 from exvivo.study.design import Gate, GatingTree
 from exvivo.study.fixedgates import needed_channels
+from exvivo.study.geometry import describe_gate
 from exvivo.study.statuses import ExpressionStatus, Reason
 from exvivo.study.tables import EXPRESSIONS, GATES, GATING_VARIANCE, POPULATIONS, SKETCHES, TUBES
 
@@ -74,6 +74,10 @@ def gate_donor(task: DonorTask) -> Parcel:
     return Parcel(frames, {})
 
 
+def _moves(task: DonorTask) -> dict[str, Move]:
+    return {gate: Move(decision, geometry) for gate, decision, geometry in task.moves}
+
+
 def _open_all(task: DonorTask, trees: FileTrees | None) -> tuple[dict[str, OpenTube], dict[str, Trouble]]:
     matrices = matrices_of(task)
     opened: dict[str, OpenTube] = {}
@@ -108,7 +112,7 @@ def _gate_all(task: DonorTask, trees: FileTrees | None, opened: dict[str, OpenTu
         opened.clear()
         return _Gated((), ())
     try:
-        fitted = fit_gates(task.rules.gates, tuple(opened.values()), "FCS")
+        fitted = fit_gates(task.rules.gates, tuple(opened.values()), "FCS", _moves(task))
     except GateFailureError as problem:
         trouble = Trouble(ExpressionStatus.REFUSED, Reason.GATE_FAILED, (("gate", problem.gate), ("why", problem.why)))
         troubles |= dict.fromkeys(opened, trouble)
@@ -118,6 +122,9 @@ def _gate_all(task: DonorTask, trees: FileTrees | None, opened: dict[str, OpenTu
 
 
 def _check_population(task: DonorTask, names: Sequence[str]) -> None:
+    if stray := [f"decision {decision} moves gate '{gate}'" for gate, decision, _ in task.moves if gate not in names]:
+        found = f"{', '.join(stray)}, which is not among the gates"
+        raise DesignError(fault(f"donor {task.donor}", found, ", ".join(names) or "gates", "Revert the decision"))
     if task.rules.population not in names:
         found = f"markers are to be measured in '{task.rules.population}', which is not among the gates"
         raise DesignError(fault("panel", found, ", ".join(names) or "gates", "Name one of the gates as panel.population"))
@@ -134,11 +141,14 @@ def _with_tree(tube: OpenTube, tree: GatingTree) -> OpenTube:
 def _gate_rows(task: DonorTask, gated: _Gated) -> list[Row]:
     rows: list[Row] = []
     details = {fitted.gate.name: fitted for fitted in gated.fitted}
+    moved = _moves(task)
     for gate in gated.gates:
         fitted = details.get(gate.name)
-        method = fitted.ground.template.method.value if fitted else "file"
-        detail = dict(fitted.detail) if fitted else {"sha256": task.gate_file.sha256 if task.gate_file else ""}
-        if gated.trees is not None and gated.trees.differing(gate):
+        method = fitted.method if fitted else MOVED if gate.name in moved else "file"
+        detail: dict[str, object] = dict(fitted.detail) if fitted else {"sha256": task.gate_file.sha256 if task.gate_file else ""}
+        if not fitted and gate.name in moved:
+            detail = {"decision": moved[gate.name].decision}
+        elif gated.trees is not None and gated.trees.differing(gate):
             detail |= {"differs": "by tube; as in the first"}
         row: Row = {"donor": task.donor, "gate": gate.name, "parent": gate.parent, "geometry": describe_gate(gate)}
         rows.append(row | {"method": method, "detail": json.dumps(detail, sort_keys=True)})

@@ -17,10 +17,11 @@ from exvivo.engine import Parcel, Work, digest_file
 from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
 from exvivo.gate.blocks import find_members, open_walk, tabulate_members, tabulate_populations
-from exvivo.gate.geometry import describe_tree, tree_from
+from exvivo.gate.pictures import facts_of, picture_of, take_pictures
 from exvivo.gate.populations import missing_channels
-from exvivo.study.design import EventsRecord, SampleGates
+from exvivo.study.design import EventsRecord, GatePicture, SampleGates
 from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.geometry import describe_tree, tree_from
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import POPULATIONS, Table
 
@@ -38,16 +39,20 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class GatedFiles:
-    """Populations of all files; one row per event and file in ``members`` when asked for, else none; what was odd."""
+    """Populations of all files; per file, pictures of its gates, and per event its membership, where asked for; what was odd."""
 
     populations: Table
     members: pl.DataFrame
+    pictures: tuple[tuple[GatePicture, ...], ...]
     found: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FileTask:
-    """Everything that gating one file needs, small enough to travel; ``tree`` as ``describe_tree`` writes it."""
+    """Everything that gating one file needs, small enough to travel; ``tree`` as ``describe_tree`` writes it.
+
+    ``batch_events`` is the number of events in all files of the batch.
+    """
 
     path: str
     name: str
@@ -55,37 +60,45 @@ class FileTask:
     tree: str
     compensation: str
     members: bool
+    pictures: bool
+    batch_events: int
 
     def key(self) -> object:
         """What the result depends on."""
-        return [self.name, self.sha256, self.tree, self.compensation, self.members]
+        return [self.name, self.sha256, self.tree, self.compensation, self.members, self.pictures]
 
 
-def gate_tubes(described: Sequence[Described], gates: Sequence[SampleGates], work: Work, *, members: bool) -> GatedFiles:
+def gate_tubes(
+    described: Sequence[Described], gates: Sequence[SampleGates], work: Work, *, members: bool = False, pictures: bool = False
+) -> GatedFiles:
     """Walk each file's gating tree through its first data set.
 
     Parameters
     ----------
     described : files and their data sets
     gates : the gates of each of them, in their order
+    members : keep the membership of every event
+    pictures : take pictures of the gates
 
     Raises
     ------
     DesignError : trees or their matrices name channels that a file lacks, all together
     """
     check_channels(described, gates)
+    total = sum(file.records[0].n_events for file in described)
     trees: dict[int, str] = {id(own.tree): "" for own in gates}
     tasks = []
     for file, own in zip(described, gates, strict=True):
         trees[id(own.tree)] = trees[id(own.tree)] or describe_tree(own.tree)
         sha256 = digest_file(file.path) if work.memo else ""
-        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], own.compensation, members))
+        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], own.compensation, members, pictures, total))
     parcels = work.map(gate_file, tasks, key=FileTask.key, label="gating", version=1)
     frames = [_with_stored(file.records[0], own, parcel) for file, own, parcel in zip(described, gates, parcels, strict=True)]
     told = [_told(file.records, own, frame) for file, own, frame in zip(described, gates, frames, strict=True)]
     found = tuple(_odd(file.name, words) for file, words in zip(described, told, strict=True) if words)
     events = pl.concat([parcel.frames["members"] for parcel in parcels], how="diagonal") if members else pl.DataFrame()
-    return GatedFiles(POPULATIONS.build(pl.concat(frames, how="diagonal")), events, found)
+    taken = tuple(tuple(picture_of(facts) for facts in parcel.facts["pictures"]) for parcel in parcels)
+    return GatedFiles(POPULATIONS.build(pl.concat(frames, how="diagonal")), events, taken, found)
 
 
 def gate_file(task: FileTask) -> Parcel:
@@ -96,10 +109,11 @@ def gate_file(task: FileTask) -> Parcel:
     InputError : the file is no longer what it was when it was described
     """
     path = Path(task.path)
-    walk = open_walk(path, fcs.parse(path)[0], tree_from(task.tree))
+    walk = open_walk(path, fcs.parse(path)[0], tree_from(task.tree), task.batch_events)
     members = find_members(walk)
     frames = {"populations": tabulate_populations(task.name, walk, members, task.compensation)}
-    return Parcel(frames | ({"members": tabulate_members(task.name, walk, members)} if task.members else {}))
+    frames |= {"members": tabulate_members(task.name, walk, members)} if task.members else {}
+    return Parcel(frames, {"pictures": [facts_of(picture) for picture in take_pictures(walk)] if task.pictures else []})
 
 
 def describe_tubes(tubes: Mapping[str, Path]) -> tuple[list[Described], tuple[Finding, ...]]:

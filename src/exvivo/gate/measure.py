@@ -15,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exvivo.gate.prepare import DonorTask, Marker, OpenTube, Trouble, Tube
-from exvivo.numerics import density
+from exvivo.numerics import density, medians
+from exvivo.numerics.medians import Median
 from exvivo.study.model import ControlKind, Panel
 from exvivo.study.protocol import plain
-from exvivo.study.statuses import ExpressionStatus, Reason, TubeKind
+from exvivo.study.statuses import ExpressionStatus, RatioNote, Reason, TubeKind
 
 Row = dict[str, object]
 
+BIMODAL_DEPTH = 0.25
+"""A marker is called bimodal when its density falls by more than this share of the lower peak between two peaks."""
+
 _ONE_SIDED = 1.6448536269514722
+_FEW = 5  # values below zero whose spread is not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +72,51 @@ def express_marker(pair: Pair, rules: Panel) -> Row:
     stained, control = (events_of(tube, rules.population, pair.marker.channel) for tube in (pair.full, pair.control))
     n, m = len(stained), len(control)
     row: Row = {"count": n, "control_count": m, "retained_pct": _percent(n, pair.full.evaluation.n_events)}
-    if min(n, m) < rules.min_events:
-        return row | fail(
-            Trouble(ExpressionStatus.TOO_FEW_EVENTS, Reason.TOO_FEW_EVENTS, (("least", rules.min_events), ("found", min(n, m))))
-        )
-    median, error = density.median_error(stained)
-    background, control_error = density.median_error(control)
-    delta, delta_se = median - background, math.hypot(error, control_error)
-    limit = _ONE_SIDED * control_error * math.sqrt(1.0 + m / n)
-    positive = int(np.count_nonzero(stained > np.quantile(control, rules.positive_quantile)))
-    low, high = density.wilson_limits(positive, n)
-    row |= {"median": median, "background": background, "delta": delta, "delta_se": delta_se, "detection_limit": limit}
-    row |= {"percent_positive": 100.0 * positive / n, "percent_low": 100.0 * low, "percent_high": 100.0 * high}
-    row["ratio"] = median / background if background > 0 else None
+    least = max(rules.min_events, medians.LEAST)
+    if min(n, m) < least:
+        return row | fail(Trouble(ExpressionStatus.TOO_FEW_EVENTS, Reason.TOO_FEW_EVENTS, (("least", least), ("found", min(n, m)))))
+    above, below = medians.measure_median(stained), medians.measure_median(control)
+    row |= _describe(above, below) | _count_positive(stained, control, rules) | _look_for_two(stained, below.spread)
+    delta, (delta_se, low, high) = above.value - below.value, medians.difference_limits(above, below)
+    limit = _ONE_SIDED * below.se * math.sqrt(1.0 + m / n)
+    row |= {"delta": delta, "delta_se": delta_se, "delta_low": low, "delta_high": high, "detection_limit": limit}
     return row | _judge(delta, delta_se, limit)
+
+
+def _describe(above: Median, below: Median) -> Row:
+    """Both medians, and what is made of them beside delta."""
+    positive = below.value > 0
+    return {
+        "median": above.value,
+        "median_low": above.low,
+        "median_high": above.high,
+        "robust_sd": above.spread,
+        "background": below.value,
+        "background_sd": below.spread,
+        "ratio": above.value / below.value if positive else None,
+        "ratio_note": None if positive else RatioNote.BACKGROUND_NOT_POSITIVE.value,
+        "staining_index": (above.value - below.value) / (2.0 * below.spread) if below.spread > 0 else None,
+    }
+
+
+def _count_positive(stained: NDArray[np.floating], control: NDArray[np.floating], rules: Panel) -> Row:
+    """Share of stained events above the control's quantile, and that threshold."""
+    threshold = float(np.quantile(control, rules.positive_quantile))
+    n = len(stained)
+    hits = int(np.count_nonzero(stained > threshold))
+    low, high = density.wilson_limits(hits, n)
+    return {"threshold": threshold, "percent_positive": 100.0 * hits / n, "percent_low": 100.0 * low, "percent_high": 100.0 * high}
+
+
+def _look_for_two(stained: NDArray[np.floating], noise: float) -> Row:
+    """Whether the stained cells are of two kinds: a valley between two peaks.
+
+    The scale is linear within twice the noise, or what is shown would have two peaks where there is one.
+    """
+    negative = stained[stained < 0].astype(np.float64)
+    scale = 2.0 * max(noise, float(np.sqrt(np.mean(negative**2))) if len(negative) > _FEW else 0.0)
+    depth = density.valley_depth(stained, scale) if scale > 0 else 0.0
+    return {"valley_depth": depth, "bimodal": depth > BIMODAL_DEPTH}
 
 
 def _judge(delta: float, delta_se: float, limit: float) -> Row:

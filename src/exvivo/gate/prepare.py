@@ -75,7 +75,7 @@ class GateFile:
 
 @dataclass(frozen=True, slots=True)
 class DonorTask:
-    """Everything that one donor's gating needs; small enough to travel."""
+    """Everything that one donor's gating needs; small enough to travel. ``moves``: gate, decision and geometry of gates that were moved."""
 
     donor: str
     tubes: tuple[Tube, ...]
@@ -83,6 +83,7 @@ class DonorTask:
     markers: tuple[Marker, ...]
     rules: Panel
     gate_file: GateFile | None
+    moves: tuple[tuple[str, int, str], ...] = ()
     matrix: GateFile | None = None
     stains: tuple[Tube, ...] = ()
 
@@ -94,7 +95,7 @@ class DonorTask:
         gates = self.gate_file.sha256 if self.gate_file else None
         stains = [[t.sha256, t.kind, t.marker, t.batch] for t in self.stains]
         matrix = self.matrix.sha256 if self.matrix else None
-        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates, matrix, stains]
+        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates, self.moves, matrix, stains]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class OpenTube:
 def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decisions) -> tuple[DonorTask, ...]:
     """One task per donor of cell specimens, donors in order of name; a donor called '' takes tubes that belong to nobody."""
     markers = tuple(_marker(name, panels) for name in panels.readouts)
-    gate_file = _gate_file(inputs.folder, rules)
+    gate_file, moves = _gate_file(inputs.folder, rules), decisions.moved_gates()
     owners = {str(row["specimen"]): str(row["donor"] or "") for row in inputs.specimens.rows() if row["matrix"] == "cells"}
     troubles = {str(row["specimen"]): _specimen_trouble(row, decisions) for row in inputs.specimens.rows() if row["matrix"] == "cells"}
     tubes: dict[str, list[Tube]] = {donor: [] for donor in owners.values()}
@@ -128,8 +129,9 @@ def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decision
             markers,
             rules,
             gate_file,
-            matrix=matrix,
-            stains=tuple(stain for stain in stains if stain.batch in {tube.batch for tube in tubes[donor]}),
+            tuple((gate, move.seq, move.value) for (whose, gate), move in sorted(moves.items()) if whose == donor),
+            matrix,
+            tuple(stain for stain in stains if stain.batch in {tube.batch for tube in tubes[donor]}),
         )
         for donor in sorted(tubes)
     )

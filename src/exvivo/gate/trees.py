@@ -1,7 +1,7 @@
 """Gates of a study that come from a file: the same tree for every tube, or each tube's own sample of a workspace."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -9,6 +9,7 @@ from exvivo.errors import InputError
 from exvivo.formats import gatefiles
 from exvivo.gate.prepare import DonorTask, Trouble
 from exvivo.study.design import Gate, GatingTree
+from exvivo.study.geometry import gate_of
 from exvivo.study.statuses import ExpressionStatus, Reason
 
 
@@ -50,7 +51,7 @@ def read_trees(task: DonorTask) -> FileTrees | None:
     samples = gatefiles.parse(path)
     files = [tube.file for tube in task.tubes]
     if not gatefiles.holds_samples(samples):
-        tree = gatefiles.choose(path.name, samples, [""])[0].tree
+        tree = _with_moves(gatefiles.choose(path.name, samples, [""])[0].tree, task)
         return FileTrees(dict.fromkeys(files, tree), common=tree)
     trees: dict[str, GatingTree] = {}
     troubles: dict[str, Trouble] = {}
@@ -61,11 +62,18 @@ def read_trees(task: DonorTask) -> FileTrees | None:
             troubles[file] = _trouble(path.name, str(problem))
             continue
         if any(gate.name == task.rules.population for gate in own.tree.gates):
-            trees[file] = own.tree
+            trees[file] = _with_moves(own.tree, task)
         else:
             told = f"sample '{own.name}' has no gate '{task.rules.population}'"
             troubles[file] = _trouble(task.rules.population, "; ".join([told, *own.refused]))
     return FileTrees(trees, troubles)
+
+
+def _with_moves(tree: GatingTree, task: DonorTask) -> GatingTree:
+    """The tree with the gates that a decision moved."""
+    moved = {gate: geometry for gate, _, geometry in task.moves}
+    gates = [gate_of(gate.name, gate.parent, moved[gate.name]) if gate.name in moved else gate for gate in tree.gates]
+    return replace(tree, gates=tuple(gates))
 
 
 def _trouble(gate: str, why: str) -> Trouble:

@@ -18,6 +18,7 @@ def inspect_donors(inputs: Inputs, outcomes: Table, design: Design, decisions: D
         yield from _check_persons(inputs, design)
     yield from _check_blanks(outcomes)
     yield from _check_decisions(inputs, decisions)
+    yield from _check_moves(inputs, decisions)
 
 
 def _check_persons(inputs: Inputs, design: Design) -> Iterator[Finding]:
@@ -82,6 +83,16 @@ def answers_to_nothing(found: Iterable[Finding], decisions: Decisions) -> list[F
         for target, decision in decisions.answers().items()
         if target not in standing
     ]
+
+
+def _check_moves(inputs: Inputs, decisions: Decisions) -> Iterator[Finding]:
+    """Moved gates of nobody."""
+    donors = sorted(set(inputs.specimens.frame["donor"].drop_nulls().to_list()))
+    for (donor, _), decision in decisions.moved_gates().items():
+        if donor not in donors:
+            evidence = f"decision {decision.seq}: {unknown('donor', donor, donors, shown=8)}"
+            suggestion = "Revert the decision and move the right gate"
+            yield Finding(FindingCode.DECISION_WITHOUT_TARGET, Severity.WARNING, decision.target, evidence, suggestion)
 
 
 def _check_decisions(inputs: Inputs, decisions: Decisions) -> Iterator[Finding]:

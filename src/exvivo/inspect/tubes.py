@@ -1,13 +1,15 @@
-"""What looks wrong in cytometry: compensation or channels missing, voltages or gate yields that differ within a donor."""
+"""What looks wrong in cytometry: in headers, in gates, and in what the gates retain of each tube."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
 import polars as pl
 
+from exvivo.inspect.gates import inspect_gates
+from exvivo.inspect.panel import inspect_panel
 from exvivo.numerics.paired import fit_paired
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.protocol import AnalysisPlan, Panels
@@ -26,8 +28,8 @@ def inspect_tubes(inputs: Inputs, gating: Gating, panels: Panels, plan: Analysis
     yield from note_issues(inputs)
     if panels.rules is None:
         return
-    yield from _check_compensation(inputs, panels)
-    yield from _check_channels(inputs, panels)
+    yield from inspect_panel(inputs, gating, panels, panels.rules)
+    yield from inspect_gates(gating)
     yield from _check_voltages(inputs, gating)
     yield from _check_yields(gating)
     for contrast in dict.fromkeys(_contrasts(plan, panels)):
@@ -41,47 +43,6 @@ def note_issues(inputs: Inputs) -> Iterator[Finding]:
         if issues:
             suggestion = "Nothing was changed; look at the file if its numbers surprise you"
             yield Finding(FindingCode.FILE_ODD, Severity.NOTE, row["file"], "; ".join(issues), suggestion)
-
-
-def _check_compensation(inputs: Inputs, panels: Panels) -> Iterator[Finding]:
-    if panels.rules is None or panels.rules.compensation != "FCS":
-        return
-    matrices = {
-        row["file"]: json.loads(row["spillover"]) if row["spillover"] else None for row in inputs.events.frame.iter_rows(named=True)
-    }
-    markers = tuple(panels.readouts)
-    for file in (file for file, matrix in matrices.items() if not matrix):
-        evidence = "the file holds no spillover matrix, while the panel compensates with the file's own"
-        suggestion = "Export the file with its compensation, or set panel.compensation"
-        yield Finding(FindingCode.COMPENSATION_MISSING, Severity.ERROR, file, evidence, suggestion, markers)
-    plain = sorted(file for file, matrix in matrices.items() if matrix and _is_identity(matrix))
-    if plain:
-        evidence = (
-            f"the spillover matrix is the identity in {len(plain)} of {len(matrices)} files, such as {plain[0]}: nothing is compensated"
-        )
-        suggestion = "Check whether the files were compensated before export"
-        yield Finding(FindingCode.COMPENSATION_MISSING, Severity.WARNING, "cytometry", evidence, suggestion, markers)
-
-
-def _is_identity(spillover: Mapping[str, object]) -> bool:
-    matrix = spillover.get("matrix")
-    if not isinstance(matrix, list):
-        return False
-    return all(math.isclose(x, float(i == j), abs_tol=1e-12) for i, row in enumerate(matrix) for j, x in enumerate(row))
-
-
-def _check_channels(inputs: Inputs, panels: Panels) -> Iterator[Finding]:
-    sheet = inputs.tube_sheet.frame
-    full = {file.rsplit("/", 1)[-1] for file in sheet.filter(sheet["tube"] == TubeKind.FULL.value)["file"]}
-    for row in inputs.events.frame.iter_rows(named=True):
-        if row["file"].rsplit("/", 1)[-1] not in full:
-            continue
-        names = {name for name, _ in json.loads(row["channels"])}
-        missing = {name: r.channel for name, r in panels.readouts.items() if r.channel not in names}
-        if missing:
-            evidence = f"no channel {', '.join(missing.values())}; the file has {', '.join(sorted(names))}"
-            suggestion = "Correct the readouts' 'channel' in study.yaml or exclude the file"
-            yield Finding(FindingCode.CHANNEL_MISSING, Severity.ERROR, row["file"], evidence, suggestion, tuple(missing))
 
 
 def _check_voltages(inputs: Inputs, gating: Gating) -> Iterator[Finding]:

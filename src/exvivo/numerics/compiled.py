@@ -2,12 +2,11 @@
 
 No parallel loops and no threads: parallel work is the engine's, and numba's own threads end a
 process when two of them meet. Compiled code is kept beside this file or, where that cannot be
-written, in the user's cache folder; where neither can, in a temporary folder.
+written, in the user's cache folder; where neither can, every process compiles for itself. Threads
+may share all of it: nothing here has a state.
 """
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -21,16 +20,17 @@ Array = NDArray[np.float64]
 Events = NDArray[np.floating]
 Rows = NDArray[np.intp]
 Membership = NDArray[np.bool_]
+_SHIFT, _HALF = 48, 1 << 15
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _compile(function: Function) -> Function:
-    build: Any = numba.njit(cache=True, nogil=True)
+    build: Any = numba.njit
     try:
-        compiled: Function = build(function)
-    except RuntimeError:  # no place to keep compiled code
-        setattr(numba.config, "CACHE_DIR", str(Path(tempfile.gettempdir()) / "exvivo-compiled"))  # noqa: B010 - set when it is loaded
-        compiled = build(function)
+        compiled: Function = build(function, nogil=True, cache=True)
+    except RuntimeError:  # no place to keep compiled code: a second in each process
+        compiled = build(function, nogil=True)
     return compiled
 
 
@@ -53,6 +53,12 @@ def enclosed(x: Array, y: Array, outline: Outline) -> Membership:
     return _enclosed(x, y, outline.corners, np.concatenate([outline.low, outline.high, outline.scale]), outline.picture)
 
 
+def median(values: Array) -> float:
+    """As ``kernels.median``: the numbers are counted by their first 16 bits, and only those around the middle are sorted."""
+    lower, upper = _middle(values, values.view(np.int64))
+    return float(np.mean([lower, upper]))
+
+
 @_compile
 def _mix_all(events: Events, columns: Rows, weights: Array) -> Array:
     out = np.empty(len(events))
@@ -73,6 +79,12 @@ def _mix(events: Events, rows: Rows, columns: Rows, weights: Array) -> Array:
             total += np.float64(events[rows[i], columns[j]]) * weights[j]
         out[i] = total
     return out
+
+
+@_compile
+def _rank(bits: int) -> int:
+    """Place of a number among the numbers with other first 16 bits."""
+    return _HALF + (bits >> _SHIFT) if bits >= 0 else _HALF - 1 - ((bits & MAGNITUDE) >> _SHIFT)
 
 
 @_compile
@@ -134,3 +146,29 @@ def _enclosed(x: Array, y: Array, corners: Array, frame: Array, picture: NDArray
         if boxed & (kind == NEAR):
             inside[i] = _crosses(u, v, corners)
     return inside
+
+
+@_compile
+def _middle(values: Array, bits: NDArray[np.int64]) -> tuple[float, float]:
+    counts = np.zeros(1 << 16, dtype=np.int64)
+    for i in range(len(values)):
+        if np.isnan(values[i]):
+            return np.nan, np.nan
+        counts[_rank(bits[i])] += 1
+    first, second = (len(values) - 1) // 2, len(values) // 2
+    low, before = 0, 0
+    while before + counts[low] <= first:
+        before += counts[low]
+        low += 1
+    high, passed = low, before
+    while passed + counts[high] <= second:
+        passed += counts[high]
+        high += 1
+    near = np.empty(passed + counts[high] - before)
+    filled = 0
+    for i in range(len(values)):
+        if low <= _rank(bits[i]) <= high:
+            near[filled] = values[i]
+            filled += 1
+    near.sort()
+    return near[first - before], near[second - before]

@@ -1,4 +1,4 @@
-"""The three loops that gating spends its time in: mixing detectors, showing on a scale, finding what a polygon encloses.
+"""The loops that gating spends its time in: mixing detectors, showing on a scale, finding what a polygon encloses, medians.
 
 They exist twice, in plain numpy and compiled (``numerics.compiled``, where numba is installed).
 Both do the same operations on each event in the same order, so that which of them ran cannot be
@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,15 @@ class Kernels:
     mix : (events, shape (n_events, n_channels); rows or None; columns, shape (k,); weights, shape (k,)) -> weighted sum of the columns
     show : (values, shape (n,); table) -> display values
     enclosed : (x, y, shape (n,); outline) -> inside the polygon or on its boundary; what is NaN is outside
+    median : (values, shape (n,), n > 0) -> middle, or mean of both middles; NaN if one is NaN
+    order : layout, by columns (F) or by rows (C), in which events that are mixed many times are best kept
     """
 
     mix: Callable[[Events, Rows | None, Rows, Array], Array]
     show: Callable[[Array, ScaleTable], Array]
     enclosed: Callable[[Array, Array, Outline], Membership]
+    median: Callable[[Array], float]
+    order: Literal["C", "F"]
 
 
 def choose(n_events: int) -> Kernels:
@@ -52,7 +57,7 @@ def _compiled() -> Kernels | None:
         compiled = importlib.import_module("exvivo.numerics.compiled")  # loading numba takes longer than most work in plain numpy
     except ImportError:  # numba is absent, or made for another numpy
         return None
-    return Kernels(compiled.mix, compiled.show, compiled.enclosed)
+    return Kernels(compiled.mix, compiled.show, compiled.enclosed, compiled.median, "C")
 
 
 def mix(events: Events, rows: Rows | None, columns: Rows, weights: Array) -> Array:
@@ -64,4 +69,9 @@ def mix(events: Events, rows: Rows | None, columns: Rows, weights: Array) -> Arr
     return out
 
 
-PLAIN = Kernels(mix, scaletable.show, outline.enclosed)
+def median(values: Array) -> float:
+    """Median of one column."""
+    return float(np.median(values))
+
+
+PLAIN = Kernels(mix, scaletable.show, outline.enclosed, median, "F")

@@ -78,7 +78,7 @@ def read_events(folder: Path, sources: Sequence[Source], work: Work) -> tuple[Ta
     findings : one for every file that cannot be read
     """
     items = [EventsFile(str(folder / source.path), source.path, source.sha256) for source in sources]
-    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=2)
+    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=3)
     rows = [row for parcel in parcels for row in parcel.facts["rows"]]
     return EVENTS.from_rows(rows), tuple(
         Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, item.file, parcel.facts["problem"], "Export the file again from the cytometer")

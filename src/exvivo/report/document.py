@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
+from exvivo.report.expressions import list_expressions, list_retained, tell_stability
 from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
 from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
 from exvivo.report.pairs import collect_pairs
@@ -77,6 +78,9 @@ class Page:
     limits: Grid
     moved: Grid
     agreement: Grid
+    retained: Grid
+    expressions: Grid
+    stability: str
     verdicts: tuple[Grid, Grid]
     findings: Grid
     excluded: Grid
@@ -143,6 +147,9 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         limits=list_plate_limits(run.calibration, label, words),
         moved=list_moved(run.calibration, label, words),
         agreement=list_agreement(run.calibration, label, words),
+        retained=list_retained(run, words),
+        expressions=list_expressions(run, words),
+        stability=tell_stability(run, words),
         verdicts=list_verdicts(run, words),
         findings=list_findings(run, words),
         excluded=count_exclusions(run, words),

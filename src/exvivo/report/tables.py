@@ -53,7 +53,8 @@ def public_tables(run: Run) -> tuple[Table, ...]:
     held = (
         run.inputs.readings, run.calibration.wells, run.calibration.curves, run.calibration.verdicts, run.calibration.limits,
         run.calibration.controls, run.calibration.concentrations,
-        run.gating.tubes, run.gating.populations, run.gating.expressions, run.inputs.clinical, run.outcomes, run.findings,
+        run.gating.tubes, run.gating.gates, run.gating.populations, run.gating.expressions,
+        run.gating.gating_variance, run.inputs.clinical, run.outcomes, run.findings,
         run.effects.effects, run.effects.supplementary, run.exclusions,
     )  # fmt: skip
     by_name = {table.kind.name: table for table in held}

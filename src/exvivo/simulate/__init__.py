@@ -7,14 +7,14 @@ from types import MappingProxyType
 from exvivo.engine import Work
 from exvivo.simulate.bench import compose_specimens, label_tubes
 from exvivo.simulate.clinic import write_clinic
-from exvivo.simulate.cytometer import Events, write_tubes
+from exvivo.simulate.cytometer import Events, Look, write_tubes
 from exvivo.simulate.ledger import write_truth
 from exvivo.simulate.plates import write_plates
 from exvivo.simulate.quantified import write_quantified
 from exvivo.simulate.truth import draw_truth
 from exvivo.study.protocol import Protocol
 
-__all__ = ["SIZES", "Events", "simulate_study"]
+__all__ = ["SIZES", "Events", "Look", "simulate_study"]
 
 SIZES: Mapping[str, Events] = MappingProxyType({"demo": Events(), "full": Events(10_000, 6_000, 2_000)})
 """Events per tube by the name of a study's size."""

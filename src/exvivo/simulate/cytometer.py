@@ -2,15 +2,15 @@
 
 In flow true deltas per specimen; out flow FCS 3.1 files and ``tubes.csv``. A tube holds the cells of interest,
 other cells, dead cells, debris and doublets; a lineage gate's channel is bright on the cells of interest.
-Each cell has a size that moves its scatter, its autofluorescence and its marker together; a marker's median
-over the cells of interest, background apart, is the true
-delta. Light spills into other detectors before it is counted as photoelectrons (Poisson) and before the
-electronic noise is added, so that compensation gives spread and negative values as in a real file. The
-drug makes cells brighter in every channel, stained or not: a plain median is wrong by it, a delta is not.
+Each cell has a size that moves its scatter, its autofluorescence and its marker together; the median of marker and
+background less that of the background, over the cells of interest, is the true delta. Light spills into other detectors
+before it is counted as photoelectrons (Poisson) and before the electronic noise is added, so that compensation gives
+spread and negative values as in a real file. The drug makes cells brighter in every channel, stained or not: a plain
+median is wrong by it, a delta is not.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,7 +24,8 @@ from exvivo.formats import fcs
 from exvivo.formats.delimited import DelimitedTable, compose_table
 from exvivo.simulate.bench import Tubes
 from exvivo.simulate.conditions import culture_strengths
-from exvivo.simulate.truth import Array, Truth
+from exvivo.simulate.staining import BACKGROUND_SD, MARKER_SD, SIZE_SD, marker_amounts
+from exvivo.simulate.truth import Array, Indices, Truth
 from exvivo.study.design import Channel, SpilloverMatrix
 from exvivo.study.fixedgates import needed_channels
 from exvivo.study.model import ControlKind, FixedGate, FlowReadout, GateMethod
@@ -66,17 +67,34 @@ SPILL: Mapping[tuple[str, str], float] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What the drug does to cells beside their markers: factors on autofluorescence and on size.
+
+    ``amounts_held``: a marker is given the amount that has the true delta without the drug's light, not with it. A drug that only
+    changes the look of cells leaves amounts as they are.
+    """
+
+    autofluorescence: float = DRUG_AUTOFLUORESCENCE
+    size: float = 1.0
+    amounts_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
-    """Events acquired per tube."""
+    """What is acquired: events per tube, of cells that the drug makes look so."""
 
     full: int = 4_000
     isotype: int = 2_500
     unstained: int = 1_000
+    look: Look = Look()
 
 
 @dataclass(frozen=True, slots=True)
 class _CellClass:
-    """Share of living events and typical signals of one kind of event; markers and background relative to a macrophage."""
+    """Share of living events and typical signals of one kind of event; markers and background relative to a macrophage.
+
+    ``small`` events are no macrophages, and keep their size when those grow.
+    """
 
     share: float
     fsc: float
@@ -86,15 +104,18 @@ class _CellClass:
     background: float
     dye: float
     height: float = 0.62
+    small: bool = False
 
 
 _MACROPHAGE = _CellClass(0.82, 90_000, 70_000, 0.16, 1.0, 1.0, 150)
 _OTHERS = (
-    _CellClass(0.05, 34_000, 12_000, 0.12, 0.05, 0.3, 120),
-    _CellClass(0.08, 9_000, 6_000, 0.35, 0.03, 0.15, 300),
+    _CellClass(0.05, 34_000, 12_000, 0.12, 0.05, 0.3, 120, small=True),
+    _CellClass(0.08, 9_000, 6_000, 0.35, 0.03, 0.15, 300, small=True),
     _CellClass(0.05, 180_000, 140_000, 0.12, 2.0, 2.0, 300, 0.36),
 )
 _DEAD = _CellClass(0.0, 62_000, 90_000, 0.20, 0.5, 1.5, 15_000)
+CLASSES = (_MACROPHAGE, *_OTHERS, _DEAD)
+"""Kinds of events: macrophages first; lymphocytes, debris, doublets, dead cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +150,19 @@ class _Scatter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Specimen:
-    """One tube of cells: true deltas in panel order, factor on autofluorescence, share of living cells."""
+class Specimen:
+    """One tube of cells: light of its markers in panel order, factors on autofluorescence and size, share of living cells."""
 
     name: str
     batch: str
-    deltas: tuple[float, ...]
+    amounts: tuple[float, ...]
     autofluorescence: float
+    size: float
     viability_pct: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Stain:
+class Stain:
     """What a tube is stained with; ``without`` is the marker that an FMO tube leaves out."""
 
     kind: TubeKind
@@ -148,12 +170,12 @@ class _Stain:
 
 
 @dataclass(frozen=True, slots=True)
-class _Session:
+class Session:
     """Everything to acquire from one donor."""
 
     folder: str
     donor: str
-    specimens: tuple[_Specimen, ...]
+    specimens: tuple[Specimen, ...]
     panel: Panel
     events: Events
     seed: int
@@ -166,7 +188,7 @@ def write_tubes(folder: Path, truth: Truth, tubes: Tubes, work: Work, seed: int,
         return
     cytometry = folder / protocol.files.cytometry
     cytometry.mkdir(parents=True, exist_ok=True)
-    sessions = _sessions(cytometry, truth, tubes, seed, events)
+    sessions = plan_sessions(cytometry, truth, tubes, seed, events)
     fresh = Work(work.executor, None, work.progress, seed)  # files are written: a remembered result would leave none
     parcels = fresh.map(_acquire_donor, sessions, key=lambda session: [session.seed, session.donor], label="simulating")
     rows = [row for parcel in parcels for row in parcel.frames["tubes"].iter_rows()]
@@ -203,26 +225,36 @@ def _scatter_named(name: str) -> _Scatter:
     return _Scatter(name, name.upper().startswith("S"), pulse if pulse in {"H", "W"} else "A")
 
 
-def _sessions(folder: Path, truth: Truth, tubes: Tubes, seed: int, events: Events) -> list[_Session]:
-    panel = panel_of(truth.protocol)
+def plan_sessions(folder: Path, truth: Truth, tubes: Tubes, seed: int, events: Events) -> list[Session]:
+    """Everything to acquire, one session per donor."""
+    panel, look = panel_of(truth.protocol), events.look
     at = [truth.readouts.index(name) for name in panel.markers]
-    brighter = np.where(culture_strengths(truth.protocol, truth.cultures).to_numpy() > 0, DRUG_AUTOFLUORESCENCE, 1.0)
-    brighter = brighter * np.exp(0.08 * rng_for(seed, "autofluorescence").standard_normal(truth.cultures.height))
-    by_donor: dict[str, list[_Specimen]] = {}
+    drug = culture_strengths(truth.protocol, truth.cultures).to_numpy() > 0
+    own = np.exp(0.08 * rng_for(seed, "autofluorescence").standard_normal(truth.cultures.height))
+    light, size = own * np.where(drug, look.autofluorescence, 1.0), np.where(drug, look.size, 1.0)
+    known = own if look.amounts_held else light
+    amounts = marker_amounts(truth.net[:, at], known[:, None] * backgrounds(panel))
+    by_donor: dict[str, list[Specimen]] = {}
     for row in tubes.of("cells").sort("specimen").iter_rows(named=True):
-        deltas = tuple(float(value) for value in truth.net[row["row"], at])
-        specimen = _Specimen(row["specimen"], row["run"], deltas, float(brighter[row["row"]]), row["viability_pct"])
+        k = row["row"]
+        factors = float(light[k]), float(size[k])
+        specimen = Specimen(row["specimen"], row["run"], tuple(map(float, amounts[k])), *factors, row["viability_pct"])
         by_donor.setdefault(row["donor"], []).append(specimen)
-    return [_Session(str(folder), donor, tuple(by_donor[donor]), panel, events, seed) for donor in sorted(by_donor)]
+    return [Session(str(folder), donor, tuple(by_donor[donor]), panel, events, seed) for donor in sorted(by_donor)]
 
 
-def _acquire_donor(session: _Session) -> Parcel:
+def backgrounds(panel: Panel) -> Array:
+    """Median light without any marker, of each marker's detector."""
+    return np.array([BACKGROUND.get(channel, ORDINARY_BACKGROUND) for channel in panel.detectors])
+
+
+def _acquire_donor(session: Session) -> Parcel:
     """Every tube of one donor: stained and controls of each specimen, and at least one unstained."""
     rows = []
     panel = session.panel
     planned = [(specimen, stain) for specimen in session.specimens for stain in _stains(panel)]
     if ControlKind.UNSTAINED not in panel.controls:
-        planned.append((session.specimens[0], _Stain(TubeKind.UNSTAINED)))
+        planned.append((session.specimens[0], Stain(TubeKind.UNSTAINED)))
     for specimen, stain in planned:
         told = f"{stain.kind}_{stain.without}" if stain.without else stain.kind.value
         rng = rng_for(session.seed, f"tube {specimen.name} {told}")
@@ -233,13 +265,13 @@ def _acquire_donor(session: _Session) -> Parcel:
     return Parcel({"tubes": pl.DataFrame(rows, schema=dict.fromkeys(TUBE_COLUMNS, pl.String()), orient="row")})
 
 
-def _stains(panel: Panel) -> list[_Stain]:
+def _stains(panel: Panel) -> list[Stain]:
     """Tubes of one specimen: stained, and what its markers' controls ask for."""
-    stains = [_Stain(TubeKind.FULL)]
+    stains = [Stain(TubeKind.FULL)]
     if ControlKind.ISOTYPE in panel.controls:
-        stains.append(_Stain(TubeKind.ISOTYPE))
-    stains += [_Stain(TubeKind.FMO, name) for name, kind in zip(panel.markers, panel.controls, strict=True) if kind is ControlKind.FMO]
-    return stains + [_Stain(TubeKind.UNSTAINED)] * (ControlKind.UNSTAINED in panel.controls)
+        stains.append(Stain(TubeKind.ISOTYPE))
+    stains += [Stain(TubeKind.FMO, name) for name, kind in zip(panel.markers, panel.controls, strict=True) if kind is ControlKind.FMO]
+    return stains + [Stain(TubeKind.UNSTAINED)] * (ControlKind.UNSTAINED in panel.controls)
 
 
 def compose_tube(panel: Panel, events: Float32) -> bytes:
@@ -251,29 +283,28 @@ def compose_tube(panel: Panel, events: Float32) -> bytes:
     return fcs.compose(events, channels, spillover=panel.spillover, timestep=TIMESTEP_S, keywords={"$CYT": "simulated"})
 
 
-def draw_events(panel: Panel, specimen: _Specimen, stain: _Stain, events: Events, rng: np.random.Generator) -> Float32:
+def draw_events(panel: Panel, specimen: Specimen, stain: Stain, events: Events, rng: np.random.Generator) -> Float32:
     """Events of one tube in the order of arrival, one column per channel of the panel, as a file stores them."""
     alone = TubeKind.UNSTAINED if ControlKind.UNSTAINED not in panel.controls else None
     n = events.full if stain.kind is TubeKind.FULL else events.unstained if stain.kind is alone else events.isotype
-    classes = (_MACROPHAGE, *_OTHERS, _DEAD)
     dead = 1 - specimen.viability_pct / 100
-    shares = np.array([*(c.share * (1 - dead) for c in classes[:-1]), dead])
-    which = rng.choice(len(classes), size=n, p=shares / shares.sum())
+    shares = np.array([*(c.share * (1 - dead) for c in CLASSES[:-1]), dead])
+    return draw_cells(panel, specimen, stain, rng.choice(len(CLASSES), size=n, p=shares / shares.sum()), rng)
 
-    def typical(values: Sequence[float]) -> Array:
-        return np.array(values)[which]
 
-    size, grain = rng.standard_normal(n), rng.standard_normal(n)
-    spread = typical([c.spread for c in classes])
-    areas = (
-        typical([c.fsc for c in classes]) * np.exp(spread * size),
-        typical([c.ssc for c in classes]) * np.exp(spread * (0.6 * size + grain)),
-    )
-    scatter = [_pulse(channel, areas[channel.side], typical([c.height for c in classes]), rng) for channel in panel.scatter]
-    amounts = _amounts(
-        panel, specimen, stain, size, [typical([getattr(c, part) for c in classes]) for part in ("marker", "background")], rng
-    )
-    dye = typical([c.dye for c in classes]) if stain.kind is not TubeKind.UNSTAINED else np.full(n, 80.0)
+def draw_cells(panel: Panel, specimen: Specimen, stain: Stain, which: Indices, rng: np.random.Generator) -> Float32:
+    """Events of known kinds (places in ``CLASSES``), in the order of arrival."""
+    n = len(which)
+
+    def typical(part: str) -> Array:
+        return np.array([getattr(kind, part) for kind in CLASSES], dtype=np.float64)[which]
+
+    size, grain, spread = rng.standard_normal(n), rng.standard_normal(n), typical("spread")
+    factor = np.array([1.0 if kind.small else specimen.size for kind in CLASSES])[which]
+    areas = (factor * typical("fsc") * np.exp(spread * size), factor * typical("ssc") * np.exp(spread * (0.6 * size + grain)))
+    scatter = [_pulse(channel, areas[channel.side], typical("height"), rng) for channel in panel.scatter]
+    amounts = _amounts(panel, specimen, stain, size, (typical("marker"), typical("background")), rng)
+    dye = typical("dye") if stain.kind is not TubeKind.UNSTAINED else np.full(n, 80.0)
     light = np.column_stack([amounts, dye * np.exp(0.3 * rng.standard_normal(n))]) @ np.array(panel.spillover.matrix)
     counted = rng.poisson(light * PHOTOELECTRONS_PER_UNIT) / PHOTOELECTRONS_PER_UNIT + ELECTRONIC_SD * rng.standard_normal(light.shape)
     time = np.sort(rng.uniform(0, n / EVENTS_PER_S, n)) / TIMESTEP_S
@@ -291,17 +322,18 @@ def _pulse(channel: _Scatter, area: Array, height: Array, rng: np.random.Generat
     return pulse
 
 
-def _amounts(panel: Panel, specimen: _Specimen, stain: _Stain, size: Array, relative: Sequence[Array], rng: np.random.Generator) -> Array:
+def _amounts(panel: Panel, specimen: Specimen, stain: Stain, size: Array, relative: tuple[Array, Array], rng: np.random.Generator) -> Array:
     """Light of each cell by fluorochrome before it spills: background, and markers and lineages where they are stained."""
     shape = (len(size), len(panel.detectors))
     own = rng.standard_normal(shape)
     marker, background = relative
-    levels = np.array([BACKGROUND.get(channel, ORDINARY_BACKGROUND) for channel in panel.detectors]) * specimen.autofluorescence
+    levels = backgrounds(panel) * specimen.autofluorescence
     unspecific = 0.6 if stain.kind is TubeKind.UNSTAINED else 1.0
-    amounts: Array = unspecific * levels * background[:, None] * np.exp(0.25 * size[:, None] + 0.10 * rng.standard_normal(shape))
+    unstained = np.exp(SIZE_SD * size[:, None] + BACKGROUND_SD * rng.standard_normal(shape))
+    amounts: Array = unspecific * levels * background[:, None] * unstained
     if stain.kind in {TubeKind.FULL, TubeKind.FMO}:
         stained = np.array([name != stain.without for name in panel.markers], dtype=float)
-        amounts = amounts + stained * np.array(specimen.deltas) * marker[:, None] * np.exp(0.25 * size[:, None] + 0.35 * own)
+        amounts = amounts + stained * np.array(specimen.amounts) * marker[:, None] * np.exp(SIZE_SD * size[:, None] + MARKER_SD * own)
     if not panel.lineages:
         return amounts
     bright = 0.0 if stain.kind is TubeKind.UNSTAINED else LINEAGE

@@ -22,6 +22,7 @@ DECISIONS = {
     "exclude": DecisionKind.EXCLUDE,
     "include": DecisionKind.INCLUDE,
     "correct-id": DecisionKind.CORRECT_ID,
+    "move-gate": DecisionKind.MOVE_GATE,
     "answer": DecisionKind.ANSWER_FINDING,
     "lock": DecisionKind.LOCK,
     "unblind": DecisionKind.UNBLIND,

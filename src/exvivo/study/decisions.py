@@ -120,6 +120,10 @@ class Decisions:
             d.target.removeprefix(prefix): d.value for d in self.active if d.kind == DecisionKind.CORRECT_ID and d.target.startswith(prefix)
         }
 
+    def moved_gates(self) -> dict[tuple[str, str], Decision]:
+        """Standing moves of gates by donor and gate, the last one of each."""
+        return {split_gate(d.target): d for d in self.active if d.kind == DecisionKind.MOVE_GATE}
+
     def answers(self) -> dict[str, Decision]:
         """Answered findings by ``code@place``."""
         return {d.target: d for d in self.active if d.kind == DecisionKind.ANSWER_FINDING}
@@ -135,6 +139,16 @@ class Decisions:
         """The same record as if nothing had been decided after unblinding."""
         late = {d.seq for d in self.post_hoc()}
         return Decisions(tuple(d for d in self.records if d.seq not in late), self.head, self.torn)
+
+
+def split_gate(target: str) -> tuple[str, str]:
+    """Donor and gate of a target ``gate:DONOR/GATE``; empty where it is none.
+
+    >>> split_gate("gate:SSC-001/Live")
+    ('SSC-001', 'Live')
+    """
+    donor, _, gate = target.removeprefix("gate:").rpartition("/") if target.startswith("gate:") else ("", "", "")
+    return donor, gate
 
 
 def parse_decisions(data: bytes, where: str = "decisions.jsonl") -> Decisions:

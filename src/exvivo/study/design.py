@@ -286,6 +286,35 @@ class SampleGates:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureAxis:
+    """One axis of a picture of gates, in display units; ``labels`` are the linear values of ``ticks``."""
+
+    title: str
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatePicture:
+    """Gates with one parent and the same axes over the events of that parent.
+
+    ``counts`` are events in cells, rows from below; a single row is a histogram, and ``y`` is None. ``outlines`` pairs each
+    gate's path with its vertices in display units, inside the picture; those of a histogram are the ends of an interval.
+    ``events`` were drawn, every ``every``-th one of the file.
+    """
+
+    parent: str | None
+    x: PictureAxis
+    y: PictureAxis | None
+    counts: tuple[tuple[int, ...], ...]
+    outlines: tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+    events: int
+    every: int
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One parameter of an FCS data set: $PnN, $PnS, $PnR, $PnV, $PnG, $PnE, bits and data type."""
 
@@ -301,7 +330,11 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class EventsRecord:
-    """One FCS data set, described: what the header says, where the data lie, what was odd (``issues``). No events inside."""
+    """One FCS data set, described: what the header says, where the data lie, what was odd (``issues``). No events inside.
+
+    ``byte_order`` is little, big, or the significance of each byte where it is neither; ``row_bits`` the bits from one
+    event to the next, 0 for those of the channels together.
+    """
 
     index: int
     version: str
@@ -313,3 +346,4 @@ class EventsRecord:
     byte_order: str
     spillover: SpilloverMatrix | None
     issues: tuple[str, ...] = ()
+    row_bits: int = 0

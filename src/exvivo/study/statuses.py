@@ -39,6 +39,12 @@ class ExpressionStatus(StrEnum):
     MISSING = "missing"
 
 
+class RatioNote(StrEnum):
+    """Why a marker has no ratio to its background."""
+
+    BACKGROUND_NOT_POSITIVE = "background-not-positive"
+
+
 class EffectStatus(StrEnum):
     """What became of an estimate."""
 

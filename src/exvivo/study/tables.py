@@ -18,6 +18,7 @@ from exvivo.study.statuses import (
     LimitDefinition,
     LimitKind,
     Method,
+    RatioNote,
     Rule,
     RuleOutcome,
     Severity,
@@ -28,7 +29,7 @@ from exvivo.study.statuses import (
 
 __all__ = ["Column", "Table", "TableKind"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def _key(name: str, meaning: str) -> Column:
@@ -397,14 +398,25 @@ EXPRESSIONS = TableKind(
         _count("count", "events measured"),
         _count("control_count", "events in the control"),
         _real("median", "median, linear compensated scale"),
+        _real("median_low", "lower 95 % limit of the median, an order statistic"),
+        _real("median_high", "upper 95 % limit of the median, an order statistic"),
+        _real("robust_sd", "half the distance between percentiles 15.87 and 84.13, same scale"),
         _real("background", "median of the control, same scale"),
+        _real("background_sd", "robust SD of the control"),
         _real("delta", "median minus background: the registered statistic"),
         _real("delta_se", "standard error of delta"),
+        _real("delta_low", "lower 95 % limit of delta"),
+        _real("delta_high", "upper 95 % limit of delta"),
         _real("detection_limit", "smallest delta told from zero"),
         _real("ratio", "median over background; empty when background is not positive"),
+        _text("ratio_note", "why there is no ratio", [n.value for n in RatioNote]),
+        _real("staining_index", "delta over twice background_sd"),
+        _real("threshold", "quantile of the control above which an event is positive"),
         _real("percent_positive", "events above the control's 99th percentile", "%"),
         _real("percent_low", "lower Wilson 95 % limit", "%"),
         _real("percent_high", "upper Wilson 95 % limit", "%"),
+        _real("valley_depth", "fall of the stained cells' density between two peaks, as share of the lower peak; 0 with one peak"),
+        Column("bimodal", FLAG, "whether valley_depth is above 0.25: two kinds of cells, which one median hides"),
         _real("retained_pct", "events measured as share of events acquired", "%"),
         _real("log_delta", "natural log of delta"),
         _real("se_log", "standard error of log_delta"),
@@ -417,7 +429,7 @@ EXPRESSIONS = TableKind(
 
 GATING_VARIANCE = TableKind(
     "gating_variance",
-    "how much a marker's ln delta moves when the gates are refitted without one tube",
+    "how much a marker's ln delta moves when the gates are refitted without a quarter of the tubes",
     (
         _key("donor", "donor"),
         _key("marker", "marker"),
@@ -555,7 +567,7 @@ EXCLUSIONS = TableKind(
 )
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
-    READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, POPULATIONS, EXPRESSIONS,
-    CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS,
+    READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, GATES, POPULATIONS, EXPRESSIONS,
+    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

@@ -1,6 +1,9 @@
 """Laws of the loops over events: compiled and plain agree to the last bit, tables stay near their scales, pictures change nothing."""
 
 import math
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -83,6 +86,13 @@ def test_mixing_is_a_weighted_sum_in_order(compiled: Kernels, data: st.DataObjec
     np.testing.assert_array_equal(compiled.mix(events, rows, columns, weights), whole[rows])
 
 
+@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(-3e4, 3e4, width=16) | ANY))
+def test_medians_agree(compiled: Kernels, values: Array) -> None:
+    values = np.where(np.isinf(values), 7.0, values)
+    np.testing.assert_array_equal(compiled.median(values), np.median(values))
+    np.testing.assert_array_equal(PLAIN.median(values), np.median(values))
+
+
 def _plain(function: Any) -> Any:  # noqa: ANN401 - whatever numba wraps
     return function.py_func
 
@@ -104,9 +114,36 @@ def test_compiled_loops_do_the_same_without_their_compiler(compiled: Kernels) ->
     np.testing.assert_array_equal(inside, [True, True, True, False])
     np.testing.assert_array_equal(compiled.enclosed(u, v, made), [True, True, True, False, False])
     np.testing.assert_array_equal(_plain(module._mix_all)(events, columns, weights), [1.0, 2.0, 3.0])
+    assert _plain(module._middle)(x[:6], x[:6].view(np.int64)) == (0.0, 5.0)
     np.testing.assert_array_equal(_plain(module._mix)(events, np.array([2]), columns, weights), [3.0])
 
 
 def test_compiled_loops_are_taken_for_many_events_only(compiled: Kernels) -> None:
     assert kernels.choose(1000) is PLAIN
     assert kernels.choose(1_000_000) is compiled
+
+
+def test_threads_share_the_compiled_loops(compiled: Kernels) -> None:
+    rng = np.random.default_rng(5)
+    events = rng.normal(size=(50_000, 6)).astype(np.float32)
+    columns, weights = np.arange(6), rng.normal(size=6)
+    made = make_outline([[-1.0, -1.0], [1.0, -0.5], [0.5, 1.0]])
+
+    def work(seed: int) -> int:
+        mixed = compiled.mix(events, None, columns, weights * seed)
+        return int(np.count_nonzero(compiled.enclosed(mixed, mixed[::-1].copy(), made)))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(1, 25))) == [work(seed) for seed in range(1, 25)]
+
+
+def test_loops_compile_where_nothing_can_be_kept() -> None:
+    pytest.importorskip("numba")
+    code = (
+        "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
+        "from exvivo.numerics import kernels; import numpy as np\n"
+        "k = kernels.choose(10**6); assert k is not kernels.PLAIN\n"
+        "print(k.mix(np.ones((2, 2)), None, np.array([0, 1]), np.array([1.0, 0.5])).tolist())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own text
+    assert told.stdout.strip() == "[1.5, 1.5]"

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from statsmodels.stats.proportion import proportion_confint
 
@@ -63,20 +61,38 @@ def test_outline_lies_on_the_ellipse() -> None:
     np.testing.assert_allclose(np.sum(shifted * np.linalg.solve(scatter, shifted.T).T, axis=1), 7.378)
 
 
-@pytest.mark.parametrize("n", [21, 400, 5000])
-def test_error_of_a_median_covers_what_samples_do(n: int) -> None:
-    """Mean of the estimated error against the spread of 400 medians of a lognormal sample."""
-    rng = np.random.default_rng(n)
-    found = [density.median_error(np.exp(rng.normal(size=n))) for _ in range(400)]
-    medians, errors = (np.array(column) for column in zip(*found, strict=True))
-    assert np.mean(errors) == pytest.approx(np.std(medians), rel=0.15)
+def cells(n: int, gap: float, share: float, seed: int) -> NDArray[np.float64]:
+    """Lognormal cells of spread 0.4 around 2,000, a share of them brighter by ``gap`` in ln, with the detector's noise."""
+    rng = np.random.default_rng(seed)
+    brighter = gap * (rng.random(n) < share)
+    return np.asarray(2000 * np.exp(0.4 * rng.standard_normal(n) + brighter) + 60 * rng.standard_normal(n))
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=40))
-def test_median_is_the_median(values: list[float]) -> None:
-    median, error = density.median_error(np.array(values))
-    assert median == pytest.approx(float(np.median(values)))
-    assert error >= 0
+@pytest.mark.parametrize("n", [200, 1000, 4000])
+@pytest.mark.parametrize(("centre", "spread"), [(0.0, 0.0), (100.0, 0.4), (3000.0, 0.4), (3000.0, 1.0)])
+def test_one_kind_of_cell_has_no_valley(n: int, centre: float, spread: float) -> None:
+    """Signals from none to strongly skewed on a background with noise: at most 1 of 100 samples shows a valley of a quarter."""
+    rng = np.random.default_rng([n, int(centre), int(10 * spread)])
+    signal, background, noise = rng.standard_normal((3, 100, n))
+    values = centre * np.exp(spread * signal) + 250 * np.exp(0.3 * background) + 60 * noise
+    depths = [density.valley_depth(sample, 190.0) for sample in values]
+    assert np.mean(np.array(depths) > 0.25) <= 0.01
+
+
+@pytest.mark.parametrize(("n", "gap", "share", "power"), [(200, 2.0, 0.5, 0.98), (200, 2.0, 0.2, 0.95), (1000, 1.5, 0.5, 0.98)])
+def test_two_kinds_of_cells_have_a_valley(n: int, gap: float, share: float, power: float) -> None:
+    depths = np.array([density.valley_depth(cells(n, gap, share, seed), 120.0) for seed in range(100)])
+    assert np.mean(depths > 0.25) >= power
+
+
+def test_noise_around_zero_is_one_kind_on_a_scale_wide_enough() -> None:
+    noise = np.random.default_rng(4).normal(0, 100, 20_000)
+    assert density.valley_depth(noise, 200.0) < 0.05
+    assert density.valley_depth(noise, 20.0) > 0.25
+
+
+def test_constant_values_have_no_valley() -> None:
+    assert density.valley_depth(np.full(50, 3.0), 1.0) == 0
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 20), (5, 20), (20, 20), (733, 900)])

@@ -46,8 +46,8 @@ EFFECT_COLUMNS = """outcome readout modifier level contrast role scale estimate 
 serum_donors measurements wells below_lloq_drug_pct below_lloq_comparator_pct method status reason detail"""
 CONCENTRATION_COLUMNS = """plate specimen analyte concentration ci_low ci_high unit log_concentration se_log lower_bound
 upper_bound status reason detail wells"""
-TABLES = """readings wells curves verdicts limits controls concentrations tubes populations expressions clinical outcomes
-findings effects supplementary exclusions"""
+TABLES = """readings wells curves verdicts limits controls concentrations tubes gates populations expressions gating_variance clinical
+outcomes findings effects supplementary exclusions"""
 
 
 def test_outside_names_stay() -> None:

@@ -68,7 +68,8 @@ def tree_of(gates: Sequence[Mapping[str, Any]], file: str) -> GatingTree:
         own = json.loads(row["detail"] or "{}").get("by_file", {}).get(file)
         if own is not None and isinstance(gate, RectangleGate):
             first = gate.dimensions[0]
-            gate = RectangleGate(gate.name, gate.parent, (Dimension(first.channel, first.compensation, first.transform, own[0], own[1]),))
+            time = Dimension(first.channel, first.compensation, first.transform, own[0], own[1])
+            gate = RectangleGate(gate.name, gate.parent, (time, *gate.dimensions[1:]))
         known[gate.name] = gate
     order = TopologicalSorter({name: _needed(gate) for name, gate in known.items()}).static_order()
     return GatingTree(tuple(known[name] for name in order))
