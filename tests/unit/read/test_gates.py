@@ -90,6 +90,16 @@ def test_file_with_two_samples_is_refused_until_a_number_is_given(folder: Path) 
     assert gated(folder, gates, chosen="2")[0]["count"].to_list() == [40]
 
 
+def test_a_gate_that_is_left_out_is_told(folder: Path) -> None:
+    odd = '<Population name="Odd"><Gate><gating:CurlyQuad/></Gate></Population></Subpopulations>'
+    both = sample("a.fcs", 2, gate(60)).replace("</Subpopulations>", odd)
+    table, told = gated(folder, workspace(folder, both))
+    assert table["path"].to_list() == ["High"]
+    assert len(told) == 1
+    assert "Odd" in told[0]
+    assert "CurlyQuad" in told[0]
+
+
 def test_faults_of_other_samples_do_not_matter(folder: Path) -> None:
     broken = sample("b.fcs", 1, "<Gate><gating:CurlyQuad/></Gate>")
     gates = workspace(folder, broken, sample("a.fcs", 2, gate(60)))
