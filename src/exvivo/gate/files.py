@@ -176,7 +176,7 @@ def _comparable(record: EventsRecord, gates: SampleGates) -> bool:
 
 def _told(described: Sequence[EventsRecord], gates: SampleGates, frame: pl.DataFrame) -> list[str]:
     record = described[0]
-    told = list(record.issues)
+    told = [*record.issues, *gates.refused]
     if len(described) > 1:
         told.append(f"the file holds {len(described)} data sets, of which the first is gated")
     if not _comparable(record, gates):
