@@ -35,6 +35,7 @@ from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
+from exvivo.report.gatefiles import write_gates
 from exvivo.report.gatepages import GatedFile, compose_gate_pages
 from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
@@ -120,6 +121,7 @@ def run_study(folder: Path, work: Work | None = None, *, remember: bool = True) 
     with building_results(folder) as building:
         write_files(building, {RUN_LOG: compose_log(run, work.computed + work.reused)})
         write_tables(run, building)
+        write_gates(run, building)
         save_run(run, building)
         clock.lap("tables")
         _write_report(run, building, work.progress)
@@ -188,6 +190,7 @@ def report_study(folder: Path, progress: Progress | None = None) -> Manifest:
     with building_results(folder) as building:
         write_files(building, {RUN_LOG: log})
         write_tables(run, building)
+        write_gates(run, building)
         save_run(run, building)
         _write_report(run, building, progress or Silence())
         clock.lap("report")

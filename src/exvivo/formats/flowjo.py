@@ -11,14 +11,20 @@ Rectangles stay on the linear scale, where FlowJo stores them, and an edge that 
 end of its axis is open, since FlowJo keeps the events beyond the axis there. Polygons are
 straight between vertices on the display scale, ellipses are stored in 256ths of the axes.
 
-A sample that cannot be understood says why and leaves the others usable. Nothing in the
-file can name another file, since neither document types nor entities are read.
+Events beyond the end of an axis are shown at its end: polygons that touch an end are carried
+beyond it, and the biexponential and logarithmic scales end there by themselves. FlowJo gates
+what is stored, without $PnG, times the gain of a linear axis (time: seconds), while our values
+are divided by $PnG: bounds and corners are converted.
+
+A population that cannot be understood is left out with what lies inside it and says why; a
+sample whose compensation cannot be understood has no gates. Nothing in the file can name
+another file, since neither document types nor entities are read.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote
@@ -28,12 +34,12 @@ from lxml import etree
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.markup import parse_markup
+from exvivo.formats.populations import NEAR, Ends, NotUnderstoodError, Populations, complement, open_ends
 from exvivo.numerics import cells
 from exvivo.study.design import (
     BooleanGate,
     Dimension,
     EllipsoidGate,
-    Gate,
     GatingTree,
     PolygonGate,
     RectangleGate,
@@ -54,30 +60,29 @@ _SCALES: Mapping[str, tuple[TransformKind, tuple[str, ...]]] = MappingProxyType(
         "biex": (TransformKind.BIEX, ("maxRange", "neg", "pos", "width")),
         "fasinh": (TransformKind.ASINH, ("T", "M", "A")),
         "log": (TransformKind.FLOORED_LOG, ("offset", "decades")),
+        "hyperlog": (TransformKind.HYPERLOG, ("T", "W", "M", "A")),
         "logicle": (TransformKind.LOGICLE, ("T", "W", "M", "A")),
     }
 )
 _MATRIX = "workspace"
 _DISPLAY = 256.0
-_NEAR = 1e-6
+_FAR = 1e6
+_TIME = "TIME"
+_CHANNEL = re.compile(r"\$P(\d+)N")
 _REDRAW = "Correct it in FlowJo and save the workspace again"
 _TOP = "a FlowJo 10 workspace"
 
 
-class _Fault(Exception):  # noqa: N818 - an inner signal, turned into one message of a sample's faults
-    """One element that cannot be understood."""
-
-    def __init__(self, found: str, expected: str = "") -> None:
-        super().__init__(found)
-        self.found, self.expected = found, expected
-
-
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Scale of one channel: linear from ``bottom`` to ``top`` without a transform; ``problem`` if it is not understood."""
+    """Scale of one channel: linear from ``bottom`` to ``top`` without a transform; ``problem`` if it is not understood.
+
+    ``unit`` is our value of FlowJo's 1.
+    """
 
     bottom: float
     top: float
+    unit: float = 1.0
     transform: Transform | None = None
     problem: str = ""
 
@@ -87,27 +92,31 @@ class _Axis:
             return (value - self.bottom) / (self.top - self.bottom)
         return float(cells.to_scale(self.transform.kind, value, self.transform.parameters))
 
+    def ends(self) -> Ends | None:
+        """Where polygons are open; None on scales that end by themselves."""
+        if self.transform is None:
+            reach = _FAR * (self.top - self.bottom)
+            return Ends(self.bottom, self.top, self.bottom - reach, self.top + reach)
+        return None if self.transform.kind in (TransformKind.BIEX, TransformKind.FLOORED_LOG) else Ends(0.0, 1.0, -_FAR, _FAR)
+
 
 @dataclass(slots=True)
 class _Sample:
     """What has been understood of one sample so far."""
 
-    where: str
+    found: Populations
     axes: dict[str, _Axis] = field(default_factory=dict)
     matrix: SpilloverMatrix | None = None
     affixes: tuple[str, str] = ("", "")
     names: dict[str, str] = field(default_factory=dict)
-    gates: dict[str, Gate] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    derived: frozenset[str] = frozenset()
+    units: Mapping[str, float] = field(default_factory=dict)
+    timestep: float = 1.0
 
-    def note(self, element: etree._Element, what: str, problem: _Fault) -> None:
-        self.faults.append(fault(f"{self.where}, line {element.sourceline}, {what}", problem.found, problem.expected, _REDRAW))
-
-    def add(self, gate: Gate) -> None:
-        if gate.name in self.gates:
-            raise _Fault("two populations have this path", "one for each name and parent")
-        self.gates[gate.name] = gate
+    def unit(self, given: str) -> float:
+        """Our value of one stored unit of a channel, with or without its affixes."""
+        prefix, suffix = self.affixes
+        return self.units.get(given, self.units.get(given.removeprefix(prefix).removesuffix(suffix), 1.0))
 
 
 def parse(source: Path | bytes) -> tuple[SampleGates, ...]:
@@ -149,41 +158,49 @@ def _read_sample(where: str, element: etree._Element) -> SampleGates:
     data = element.find("DataSet")
     name = _plain(node, "name") or ""
     file = unquote((_plain(data, "uri") or "").rsplit("/", 1)[-1])
-    sample = _Sample(f"{where}, sample '{name or file}'")
-    sample.names = _keyword_names(element)
+    keywords = {_plain(key, "name") or "": _plain(key, "value") or "" for key in element.iterfind("Keywords/Keyword")}
+    found = Populations(f"{where}, sample '{name or file}'", _REDRAW)
+    sample = _Sample(found, names=_keyword_names(keywords), units=_units(keywords), timestep=_positive(keywords.get("$TIMESTEP")))
+    sample.derived = frozenset(_plain(one, "name") or "" for one in element.iter("DerivedParameter"))
     _guarded(sample, element, "compensation", _read_matrix)
     for axis in element.iterfind("Transformations/*"):
         _guarded(sample, axis, f"scale {_tag(axis)}", _read_axis)
     if node is not None:
         _read_populations(sample, node, None)
-    if not sample.gates and not sample.faults:
-        sample.faults.append(
-            fault(sample.where, "it has no gates", "one population or more", "Gate it in FlowJo and save the workspace again")
-        )
-    gates = _in_order(sample)
     compensation = "uncompensated" if sample.matrix is None else _MATRIX
-    named, drawn_on, identifier = name or file, file or name, _plain(data, "sampleID") or ""
-    if sample.faults:
-        return SampleGates(GatingTree(()), compensation, named, drawn_on, identifier, faults=tuple(sample.faults))
-    tree = GatingTree(gates, MappingProxyType({} if sample.matrix is None else {_MATRIX: sample.matrix}))
-    return SampleGates(tree, compensation, named, drawn_on, identifier, _count(node), MappingProxyType(sample.counts))
+    identity = SampleGates(GatingTree(()), compensation, name or file, file or name, _plain(data, "sampleID") or "", _count(node))
+    return found.finish(identity, {} if sample.matrix is None else {_MATRIX: sample.matrix})
 
 
 def _guarded(sample: _Sample, element: etree._Element, what: str, read: Callable[[_Sample, etree._Element], None]) -> None:
     try:
         read(sample, element)
-    except _Fault as problem:
-        sample.note(element, what, problem)
+    except NotUnderstoodError as problem:
+        sample.found.note(element, what, problem)
 
 
-def _keyword_names(element: etree._Element) -> dict[str, str]:
+def _keyword_names(keywords: Mapping[str, str]) -> dict[str, str]:
     """$PnN by FlowJo's spelling of it, in which a slash is an underscore."""
-    names = [_plain(key, "value") or "" for key in element.iterfind("Keywords/Keyword") if _is_channel(_plain(key, "name") or "")]
+    names = [value for key, value in keywords.items() if _CHANNEL.fullmatch(key)]
     return {name.replace("/", "_"): name for name in names if "/" in name and name.replace("/", "_") not in names}
 
 
-def _is_channel(keyword: str) -> bool:
-    return keyword.startswith("$P") and keyword.endswith("N") and keyword[2:-1].isdigit()
+def _units(keywords: Mapping[str, str]) -> dict[str, float]:
+    """Our value of one stored unit of each channel, where that is not 1: we divide by $PnG, except time."""
+    units = {}
+    for key, name in keywords.items():
+        if (match := _CHANNEL.fullmatch(key)) and name.upper() != _TIME:
+            units[name.replace("/", "_")] = 1.0 / _positive(keywords.get(f"$P{match[1]}G"))
+    return {name: unit for name, unit in units.items() if unit != 1.0}
+
+
+def _positive(text: str | None) -> float:
+    """A number above 0, else 1, which changes nothing."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return 1.0
+    return value if 0 < value < math.inf else 1.0
 
 
 # compensation and scales
@@ -194,23 +211,37 @@ def _read_matrix(sample: _Sample, element: etree._Element) -> None:
     if not found:
         return
     if len(found) > 1:
-        raise _Fault(f"{len(found)} spillover matrices", "one for each sample")
-    if _attribute(found[0], "spectral") == "1":
-        raise _Fault("a spectral unmixing matrix is not supported", "a square spillover matrix")
-    listed = found[0].iterfind(f"{_name('data-type', 'parameters')}/{_name('data-type', 'parameter')}")
-    detectors = [_channel_name(parameter, "name") for parameter in listed]
-    spills = found[0].findall(_name("transforms", "spillover"))
+        raise NotUnderstoodError(f"{len(found)} spillover matrices", "one for each sample")
+    detectors, rows = spillover_of(found[0])
+    channels = tuple(sample.names.get(name, name) for name in detectors)
+    units = np.array([sample.units.get(name, 1.0) for name in detectors])
+    ours = np.array(rows) * units / units[:, np.newaxis]
+    sample.matrix = SpilloverMatrix(channels, channels, tuple(tuple(float(value) for value in row) for row in ours))
+    sample.affixes = (_attribute(found[0], "prefix") or "", _attribute(found[0], "suffix") or "")
+
+
+def spillover_of(element: etree._Element) -> tuple[tuple[str, ...], tuple[tuple[float, ...], ...]]:
+    """Channels and values of a ``spilloverMatrix``: row = where light comes from, column = where it is seen.
+
+    Raises
+    ------
+    NotUnderstoodError : an unmixing matrix, values that are missing, or a matrix that cannot be inverted
+    """
+    if _attribute(element, "spectral") == "1":
+        raise NotUnderstoodError("a spectral unmixing matrix is not supported", "a square spillover matrix")
+    listed = element.iterfind(f"{_name('data-type', 'parameters')}/{_name('data-type', 'parameter')}")
+    detectors = tuple(_channel_name(parameter, "name") for parameter in listed)
+    spills = element.findall(_name("transforms", "spillover"))
     by_name = {_channel_name(spill, "parameter"): _read_row(spill) for spill in spills}
     if len(by_name) != len(spills) or set(by_name) != set(detectors) or any(set(row) != set(detectors) for row in by_name.values()):
-        raise _Fault(f"a spillover matrix of {len(spills)} rows for {len(detectors)} channels", "one value for each pair of channels")
+        found_rows = f"a spillover matrix of {len(spills)} rows for {len(detectors)} channels"
+        raise NotUnderstoodError(found_rows, "one value for each pair of channels")
     rows = tuple(tuple(by_name[source][detector] for detector in detectors) for source in detectors)
     try:
         cells.unmixing(rows)
     except ValueError as problem:
-        raise _Fault(str(problem)) from problem
-    channels = tuple(sample.names.get(name, name) for name in detectors)
-    sample.matrix = SpilloverMatrix(channels, channels, rows)
-    sample.affixes = (_attribute(found[0], "prefix") or "", _attribute(found[0], "suffix") or "")
+        raise NotUnderstoodError(str(problem)) from problem
+    return detectors, rows
 
 
 def _read_row(spill: etree._Element) -> dict[str, float]:
@@ -220,28 +251,35 @@ def _read_row(spill: etree._Element) -> dict[str, float]:
 def _read_axis(sample: _Sample, element: etree._Element) -> None:
     parameter = element.find(_name("data-type", "parameter"))
     if parameter is None:
-        raise _Fault("a scale without a channel", "the channel that it belongs to")
-    sample.axes[_channel_name(parameter, "name")] = _axis(element)
+        raise NotUnderstoodError("a scale without a channel", "the channel that it belongs to")
+    name = _channel_name(parameter, "name")
+    gain = _positive(_attribute(element, "gain"))
+    if name.upper() == _TIME:
+        unit = 1.0 if gain in (1.0, sample.timestep) else sample.timestep / gain
+    else:
+        unit = sample.unit(name) / (gain if _tag(element) == "linear" else 1.0)
+    sample.axes[name] = _axis(element, unit)
 
 
-def _axis(element: etree._Element) -> _Axis:
-    """The scale; one that is not understood matters only to a gate whose shape depends on it."""
+def _axis(element: etree._Element, unit: float) -> _Axis:
+    """The scale, in our units; one that is not understood matters only to a gate whose shape depends on it."""
     kind = _tag(element)
     if kind == "linear":
-        bottom, top = _number(element, "minRange"), _number(element, "maxRange")
-        return _Axis(bottom, top) if top > bottom else _Axis(0.0, 1.0, problem=f"runs from {bottom:g} to {top:g}")
+        bottom, top = (_number(element, end) * unit for end in ("minRange", "maxRange"))
+        return _Axis(bottom, top, unit) if top > bottom else _Axis(0.0, 1.0, unit, problem=f"runs from {bottom:g} to {top:g}")
     if kind not in _SCALES:
-        return _Axis(-math.inf, math.inf, problem=f"is '{kind}', which is not supported")
+        return _Axis(-math.inf, math.inf, unit, problem=f"is '{kind}', which is not supported")
     if kind == "biex" and (length := _number(element, "length")) != _DISPLAY:
-        return _Axis(-math.inf, math.inf, problem=f"is biex of length {length:g} instead of 256")
+        return _Axis(-math.inf, math.inf, unit, problem=f"is biex of length {length:g} instead of 256")
     scale, names = _SCALES[kind]
     parameters = {name: _number(element, name) for name in names}
+    parameters[names[0]] *= unit
     try:
         cells.check_parameters(scale, parameters)
     except ValueError as problem:
-        return _Axis(-math.inf, math.inf, problem=f"is not possible: {problem}")
+        return _Axis(-math.inf, math.inf, unit, problem=f"is not possible: {problem}")
     bottom, top = (float(cells.from_scale(scale, position, parameters)) for position in (0.0, 1.0))
-    return _Axis(bottom, top, Transform(scale, MappingProxyType(parameters)))
+    return _Axis(bottom, top, unit, Transform(scale, MappingProxyType(parameters)))
 
 
 # populations
@@ -256,114 +294,120 @@ def _read_populations(sample: _Sample, node: etree._Element, parent: str | None)
         path = f"{parent}/{name}" if parent else name
         try:
             _read_population(sample, element, path, parent)
-        except _Fault as problem:
-            sample.note(element, f"population '{path}'", problem)
+        except NotUnderstoodError as problem:
+            sample.found.refuse(element, path, problem)
         count = _count(element)
         if count is not None:
-            sample.counts[path] = count
+            sample.found.counts[path] = count
         _read_populations(sample, element, path)
 
 
 def _read_population(sample: _Sample, element: etree._Element, path: str, parent: str | None) -> None:
     kind = _tag(element)
     if not _plain(element, "name"):
-        raise _Fault("a population without a name", "a name")
+        raise NotUnderstoodError("a population without a name", "a name")
     if kind in _BOOLEANS:
-        sample.add(_boolean(element, path, parent))
+        sample.found.add(_boolean(element, path, parent))
     elif kind == "Population":
         _read_gate(sample, element, path, parent)
     else:
-        raise _Fault(f"{kind} is not supported", ", ".join(["Population", *_BOOLEANS]))
+        raise NotUnderstoodError(f"{kind} is not supported", ", ".join(["Population", *_BOOLEANS]))
 
 
 def _boolean(element: etree._Element, path: str, parent: str | None) -> BooleanGate:
     operator = _BOOLEANS[_tag(element)]
     operands = [_plain(dependent, "name") or "" for dependent in element.iterfind("Dependents/Dependent")]
     if (len(operands) != 1) if operator == "not" else (len(operands) < 2):
-        raise _Fault(f"'{operator}' of {len(operands)} populations", "one population for 'not', two or more for 'and' and 'or'")
+        raise NotUnderstoodError(f"'{operator}' of {len(operands)} populations", "one population for 'not', two or more for 'and' and 'or'")
     return BooleanGate(path, parent, operator, tuple((operand, False) for operand in operands))
 
 
 def _read_gate(sample: _Sample, element: etree._Element, path: str, parent: str | None) -> None:
     shapes = element.findall("Gate/*")
     if len(shapes) != 1:
-        raise _Fault(f"it holds {len(shapes)} gates", f"one of {', '.join(_SHAPES)}, as FlowJo 10 stores it")
+        raise NotUnderstoodError(f"it holds {len(shapes)} gates", f"one of {', '.join(_SHAPES)}, as FlowJo 10 stores it")
     shape = shapes[0]
     kind = _tag(shape)
     if kind not in _SHAPES:
-        raise _Fault(f"this kind of gate, {kind}, is not supported", ", ".join(_SHAPES))
+        raise NotUnderstoodError(f"this kind of gate, {kind}, is not supported", ", ".join(_SHAPES))
     inside = (_attribute(shape, "eventsInside") or "1") == "1"
     drawn = path if inside else f"{path} (shape)"
     axes = [(element, *_axis_of(sample, element)) for element in shape.iterfind(_name("gating", "dimension"))]
     if not axes:
-        raise _Fault("a gate without dimensions", "one or more")
+        raise NotUnderstoodError("a gate without dimensions", "one or more")
     if kind == "RectangleGate":
-        sample.add(RectangleGate(drawn, parent, tuple(_side(*axis) for axis in axes)))
+        sample.found.add(RectangleGate(drawn, parent, tuple(_side(*axis) for axis in axes)))
     elif kind == "PolygonGate":
-        sample.add(_polygon(shape, drawn, parent, [axis[1:] for axis in axes]))
+        sample.found.add(_polygon(shape, drawn, parent, [axis[1:] for axis in axes]))
     else:
-        sample.add(_ellipse(shape, drawn, parent, [axis[1:] for axis in axes]))
+        sample.found.add(_ellipse(shape, drawn, parent, [axis[1:] for axis in axes]))
     if not inside:
-        sample.add(BooleanGate(path, parent, "not", ((drawn, False),)))
+        sample.found.add(complement(path, parent, drawn))
 
 
 def _axis_of(sample: _Sample, element: etree._Element) -> tuple[Dimension, _Axis | None]:
     """Channel without its affixes, compensated if it had them; its scale if the workspace gives one."""
     channel = element.find(_name("data-type", "fcs-dimension"))
     if channel is None:
-        raise _Fault("a dimension without a channel", "fcs-dimension")
+        raise NotUnderstoodError("a dimension without a channel", "fcs-dimension")
     given = _channel_name(channel, "name")
+    if given in sample.derived:
+        raise NotUnderstoodError(f"{given} is a derived parameter, which no FCS file holds", "a channel of the file")
     prefix, suffix = sample.affixes
     bare = given.removeprefix(prefix).removesuffix(suffix)
     known = () if sample.matrix is None else sample.matrix.fluorochromes
     name = sample.names.get(bare, bare)
     compensated = name in known and given == f"{prefix}{bare}{suffix}"
     axis = sample.axes.get(given) or sample.axes.get(bare)
+    if axis is None and (unit := sample.unit(given)) != 1.0:
+        axis = _Axis(-math.inf, math.inf, unit, problem="is not in the workspace")
     if compensated:
         return Dimension(name, _MATRIX), axis
     return Dimension(sample.names.get(given, given)), axis
 
 
 def _side(element: etree._Element, dimension: Dimension, axis: _Axis | None) -> Dimension:
-    low, high = (None if _attribute(element, side) is None else _number(element, side) for side in ("min", "max"))
+    unit = 1.0 if axis is None else axis.unit
+    low, high = (None if _attribute(element, side) is None else _number(element, side) * unit for side in ("min", "max"))
     if low is not None and high is not None and low > high:
-        raise _Fault(f"min {low:g} lies above max {high:g}", "min below max")
+        raise NotUnderstoodError(f"min {low:g} lies above max {high:g}", "min below max")
     if axis is not None and not axis.problem:
-        low = None if low is not None and axis.position(low) <= _NEAR else low
-        high = None if high is not None and axis.position(high) >= 1.0 - _NEAR else high
+        low = None if low is not None and axis.position(low) <= NEAR else low
+        high = None if high is not None and axis.position(high) >= 1.0 - NEAR else high
     return Dimension(dimension.channel, dimension.compensation, None, low, high)
 
 
 def _understood(dimension: Dimension, axis: _Axis | None) -> _Axis:
     if axis is None or axis.problem:
         found = "is not in the workspace" if axis is None else axis.problem
-        raise _Fault(f"the scale of {dimension.channel} {found}", f"linear, {', '.join(_SCALES)}")
+        raise NotUnderstoodError(f"the scale of {dimension.channel} {found}", f"linear, {', '.join(_SCALES)}")
     return axis
 
 
 def _polygon(shape: etree._Element, path: str, parent: str | None, axes: Sequence[tuple[Dimension, _Axis | None]]) -> PolygonGate:
     if len(axes) != 2:
-        raise _Fault(f"a polygon in {len(axes)} dimensions", "two")
-    scales = [_understood(*axis).transform for axis in axes]
+        raise NotUnderstoodError(f"a polygon in {len(axes)} dimensions", "two")
+    scales = [_understood(*axis) for axis in axes]
     vertices = []
     for vertex in shape.iterfind(_name("gating", "vertex")):
-        x, y = (
-            value if scale is None else float(cells.to_scale(scale.kind, value, scale.parameters))
-            for value, scale in zip(_coordinates(vertex), scales, strict=True)
-        )
+        x, y = (_shown(axis, value * axis.unit) for value, axis in zip(_coordinates(vertex), scales, strict=True))
         vertices.append((x, y))
     if len(vertices) < 3:
-        raise _Fault(f"a polygon of {len(vertices)} vertices", "three or more")
+        raise NotUnderstoodError(f"a polygon of {len(vertices)} vertices", "three or more")
     if not np.all(np.isfinite(vertices)):
-        raise _Fault("a vertex lies outside its scale", "vertices that can be shown")
-    first, second = (Dimension(d.channel, d.compensation, scale) for (d, _), scale in zip(axes, scales, strict=True))
-    return PolygonGate(path, parent, (first, second), tuple(vertices))
+        raise NotUnderstoodError("a vertex lies outside its scale", "vertices that can be shown")
+    first, second = (Dimension(d.channel, d.compensation, axis.transform) for (d, _), axis in zip(axes, scales, strict=True))
+    return PolygonGate(path, parent, (first, second), tuple(open_ends(vertices, [axis.ends() for axis in scales])))
+
+
+def _shown(axis: _Axis, value: float) -> float:
+    return value if axis.transform is None else axis.position(value)
 
 
 def _ellipse(shape: etree._Element, path: str, parent: str | None, axes: Sequence[tuple[Dimension, _Axis | None]]) -> EllipsoidGate:
     """Ellipse on scales that run from 0 to 1, which on linear axes are shares of the top."""
     if len(axes) != 2:
-        raise _Fault(f"an ellipse in {len(axes)} dimensions", "two")
+        raise NotUnderstoodError(f"an ellipse in {len(axes)} dimensions", "two")
     centre, covariance = _ellipse_shown(shape)
     shift, stretch, dimensions = np.zeros(2), np.ones(2), []
     for index, (dimension, found) in enumerate(axes):
@@ -380,7 +424,7 @@ def _ellipse(shape: etree._Element, path: str, parent: str | None, axes: Sequenc
     try:
         cells.in_ellipsoid(np.zeros((1, 2)), mean, rows, 1.0)
     except ValueError as problem:
-        raise _Fault(str(problem)) from problem
+        raise NotUnderstoodError(str(problem)) from problem
     return EllipsoidGate(path, parent, tuple(dimensions), (float(mean[0]), float(mean[1])), rows, 1.0)
 
 
@@ -394,41 +438,17 @@ def _ellipse_shown(shape: etree._Element) -> tuple[np.ndarray, np.ndarray]:
         for part in ("foci", "edge")
     )
     if foci.shape != (2, 2) or edge.shape != (4, 2):
-        raise _Fault(f"an ellipse with {len(foci)} foci and {len(edge)} points", "two foci and four points")
+        raise NotUnderstoodError(f"an ellipse with {len(foci)} foci and {len(edge)} points", "two foci and four points")
     centre = foci.mean(axis=0)
     apart = float(np.linalg.norm(foci[1] - centre))
     farthest = edge[np.argmax(np.linalg.norm(edge - centre, axis=1))] - centre
-    along = (foci[1] - centre) / apart if apart > 0 else farthest / max(float(np.linalg.norm(farthest)), _NEAR)
+    along = (foci[1] - centre) / apart if apart > 0 else farthest / max(float(np.linalg.norm(farthest)), NEAR)
     long = float(np.max(np.abs((edge - centre) @ along)))
     if not long > apart:
-        raise _Fault("the points of the ellipse do not lie outside its foci", "two foci and four points of an ellipse")
+        raise NotUnderstoodError("the points of the ellipse do not lie outside its foci", "two foci and four points of an ellipse")
     across = np.array([-along[1], along[0]])
     covariance = long**2 * np.outer(along, along) + (long**2 - apart**2) * np.outer(across, across)
     return centre / _DISPLAY, covariance / _DISPLAY**2
-
-
-def _in_order(sample: _Sample) -> tuple[Gate, ...]:
-    """Gates such that parents and operands come first; every operand something."""
-    if sample.faults:
-        return ()
-    needs = {name: _references(gate) for name, gate in sample.gates.items()}
-    for name, targets in needs.items():
-        for target in targets:
-            if target not in sample.gates:
-                found = f"population '{name}' refers to '{target}', which the sample does not have"
-                sample.faults.append(fault(sample.where, found, "", _REDRAW))
-    try:
-        order = list(TopologicalSorter(needs).static_order())
-    except CycleError as problem:
-        circle = " -> ".join(problem.args[1])
-        sample.faults.append(fault(sample.where, f"populations depend on each other in a circle: {circle}", "a tree", _REDRAW))
-        return ()
-    return tuple(sample.gates[name] for name in order if name in sample.gates)
-
-
-def _references(gate: Gate) -> list[str]:
-    operands = [name for name, _ in gate.operands] if isinstance(gate, BooleanGate) else []
-    return ([gate.parent] if gate.parent else []) + operands
 
 
 # XML
@@ -459,7 +479,7 @@ def _attribute(element: etree._Element, name: str) -> str | None:
 def _channel_name(element: etree._Element, attribute: str) -> str:
     name = _attribute(element, attribute)
     if not name:
-        raise _Fault("a channel has no name", "the name of a channel")
+        raise NotUnderstoodError("a channel has no name", "the name of a channel")
     return name
 
 
@@ -476,12 +496,12 @@ def _number(element: etree._Element, name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise _Fault(f"{name} is '{text or ''}'", "a finite number")
+        raise NotUnderstoodError(f"{name} is '{text or ''}'", "a finite number")
     return value
 
 
 def _coordinates(vertex: etree._Element) -> tuple[float, float]:
     values = [_number(entry, "value") for entry in vertex.iterfind(_name("gating", "coordinate"))]
     if len(values) != 2:
-        raise _Fault(f"a point of {len(values)} coordinates", "two")
+        raise NotUnderstoodError(f"a point of {len(values)} coordinates", "two")
     return values[0], values[1]

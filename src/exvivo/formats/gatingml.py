@@ -8,9 +8,12 @@ can name another file, since neither document types nor entities are read.
 Source: Gating-ML 2.0, ISAC recommendation (2013).
 """
 
+import heapq
+import itertools
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +44,8 @@ _SPACES = {
 }
 _GATES = ("RectangleGate", "PolygonGate", "EllipsoidGate", "BooleanGate", "QuadrantGate")
 _SCALES = (TransformKind.LINEAR, TransformKind.LOG, TransformKind.ASINH, TransformKind.LOGICLE, TransformKind.HYPERLOG)
+_OWN = "{https://exvivo.invalid/gates}"  # of the names that are no XML ids
+_PLAIN_ID = re.compile(r"[^\W\d][\w.-]*")
 _NOTHING = "Correct the gate in the program that wrote the file"
 
 
@@ -61,6 +66,7 @@ class _Document:
     ratios: dict[str, Ratio] = field(default_factory=dict)
     matrices: dict[str, SpilloverMatrix] = field(default_factory=dict)
     gates: list[Gate] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
     def note(self, element: etree._Element, problem: _Fault) -> None:
@@ -88,6 +94,7 @@ def parse(source: Path | bytes) -> GatingTree:
     for element in root.iter(*(_name("gating", kind) for kind in _GATES)):
         _read_one(document, element)
     _refuse_unknown_gates(document, root)
+    document.gates = [_renamed(gate, document.names) for gate in document.gates]
     gates = _in_order(document)
     if document.faults:
         raise InputError(document.faults)
@@ -95,22 +102,38 @@ def parse(source: Path | bytes) -> GatingTree:
 
 
 def compose(tree: GatingTree) -> bytes:
-    """Gating-ML 2.0 file of a tree; reading it back gives the same tree (its transformations get new names).
+    """Gating-ML 2.0 file of a tree; reading it back gives the same tree.
+
+    Names that are no XML ids get ids of their own and stand in ``custom_info``. Bounds on scales that only FlowJo has are
+    turned back to linear values, which the file then gives.
 
     Raises
     ------
-    ValueError : a gate lies on a scale that Gating-ML does not have
+    InputError : gates that Gating-ML cannot hold, all of them by name: polygons and ellipses on a scale that only FlowJo has
     """
+    faults = [
+        fault(f"matrix '{name}'", "Gating-ML keeps this name for itself", "another name", "Rename the matrix")
+        for name in tree.matrices
+        if name in ("FCS", "uncompensated")
+    ]
+    gates = _expressible(tree.gates, faults)
+    if faults:
+        raise InputError(faults)
     root = etree.Element(_name("gating", "Gating-ML"), nsmap=_SPACES)
     for name, matrix in tree.matrices.items():
         _write_matrix(root, name, matrix)
     written: set[str] = set()
-    for gate in tree.gates:
+    for gate in gates:
         for dimension in () if isinstance(gate, BooleanGate) else gate.dimensions:
             _write_transform(root, dimension.transform, written)
             _write_ratio(root, dimension, written)
-    for gate in tree.gates:
-        _write_gate(root, gate)
+    ids = _ids(gates)
+    for gate in gates:
+        element = _write_gate(root, _renamed(gate, ids))
+        if ids[gate.name] != gate.name:
+            info = etree.Element(_name("data-type", "custom_info"))
+            etree.SubElement(info, f"{_OWN}name", nsmap={"exvivo": _OWN.strip("{}")}).text = gate.name
+            element.insert(0, info)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
@@ -123,6 +146,9 @@ def _root(raw: bytes, where: str) -> etree._Element:
 
 
 def _read_one(document: _Document, element: etree._Element) -> None:
+    own = element.find(f"{_name('data-type', 'custom_info')}/{_OWN}name")
+    if own is not None and own.text:
+        document.names[_attribute(element, "id") or ""] = own.text
     try:
         _READERS[_tag(element)](document, element)
     except _Fault as problem:
@@ -317,13 +343,26 @@ def _in_order(document: _Document) -> tuple[Gate, ...]:
         for target in targets:
             if target not in by_name and not document.faults:
                 document.faults.append(fault(document.where, f"gate '{name}' refers to '{target}', which is not in the file", "", _NOTHING))
+    sorter = TopologicalSorter(needs)
     try:
-        order = list(TopologicalSorter(needs).static_order())
+        sorter.prepare()
     except CycleError as problem:
         circle = " -> ".join(problem.args[1])
         document.faults.append(fault(document.where, f"gates depend on each other in a circle: {circle}", "a tree", _NOTHING))
         return ()
-    return tuple(by_name[name] for name in order if name in by_name)
+    return tuple(by_name[name] for name in _stable(sorter, list(needs)) if name in by_name)
+
+
+def _stable(sorter: "TopologicalSorter[str]", names: Sequence[str]) -> Iterator[str]:
+    """Names in an order that holds: the file's own where that does."""
+    places = {name: place for place, name in enumerate(names)}
+    ready: list[tuple[int, str]] = []
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, (places.get(name, -1), name))
+        _, name = heapq.heappop(ready)
+        yield name
+        sorter.done(name)
 
 
 def _references(gate: Gate) -> list[str]:
@@ -413,6 +452,69 @@ def _add(parent: etree._Element, space: str, tag: str, attributes: Mapping[str, 
     return etree.SubElement(parent, _name(space, tag), {_name(space, key): value for key, value in (attributes or {}).items()})
 
 
+def _renamed(gate: Gate, names: Mapping[str, str]) -> Gate:
+    """A gate with its name and the gates it refers to called otherwise."""
+    called = replace(gate, name=names.get(gate.name, gate.name), parent=names.get(gate.parent, gate.parent) if gate.parent else None)
+    if isinstance(called, BooleanGate):
+        return replace(called, operands=tuple((names.get(name, name), complement) for name, complement in called.operands))
+    return called
+
+
+def _ids(gates: Sequence[Gate]) -> dict[str, str]:
+    """An XML id for every name, the name itself where it is one."""
+    taken = {gate.name for gate in gates}
+    ids = {}
+    for gate in gates:
+        if _PLAIN_ID.fullmatch(gate.name):
+            ids[gate.name] = gate.name
+            continue
+        stem = "g_" + re.sub(r"[^\w.-]", "_", gate.name)
+        ids[gate.name] = next(one for one in _numbered(stem) if one not in taken)
+        taken.add(ids[gate.name])
+    return ids
+
+
+def _numbered(stem: str) -> Iterator[str]:
+    yield stem
+    yield from (f"{stem}_{number}" for number in itertools.count(2))
+
+
+def _expressible(gates: Sequence[Gate], faults: list[str]) -> list[Gate]:
+    """Gates on scales of Gating-ML alone, ratios with names of their own."""
+    ratios: dict[str, Ratio] = {}
+    kept: list[Gate] = []
+    for gate in gates:
+        if isinstance(gate, BooleanGate):
+            kept.append(gate)
+            continue
+        try:
+            sides = tuple(_expressed(gate, dimension, ratios) for dimension in gate.dimensions)
+        except _Fault as problem:
+            faults.append(fault(f"gate '{gate.name}'", problem.found, problem.expected, problem.action))
+            continue
+        kept.append(replace(gate, dimensions=(sides[0], sides[1])) if isinstance(gate, PolygonGate) else replace(gate, dimensions=sides))
+    return kept
+
+
+def _expressed(gate: Gate, dimension: Dimension, ratios: dict[str, Ratio]) -> Dimension:
+    if dimension.ratio is not None:
+        free = next(one for one in _numbered(dimension.channel) if ratios.setdefault(one, dimension.ratio) == dimension.ratio)
+        dimension = replace(dimension, channel=free)
+    transform = dimension.transform
+    if transform is None or transform.kind in _SCALES:
+        return dimension
+    if not isinstance(gate, RectangleGate):
+        found = f"it is drawn on the scale {transform.kind}, which Gating-ML 2.0 does not have"
+        raise _Fault(found, ", ".join(_SCALES), "Redraw it on one of these, or keep the workspace")
+    floor, top = (0.0, 1.0) if transform.kind == TransformKind.BIEX else (0.0, math.inf)
+    low, high = dimension.low, dimension.high
+    if (low is not None and low > top) or (high is not None and high <= floor):
+        raise _Fault(f"its bounds lie off the scale {transform.kind}, so that nothing is inside", "bounds on the scale", "Redraw it")
+    low = None if low is None or low <= floor else float(cells.from_scale(transform.kind, low, transform.parameters))
+    high = None if high is None or high > top else float(cells.from_scale(transform.kind, high, transform.parameters))
+    return replace(dimension, transform=None, low=low, high=high)
+
+
 def _write_matrix(root: etree._Element, name: str, matrix: SpilloverMatrix) -> None:
     element = _add(root, "transforms", "spectrumMatrix", {"id": name})
     for part, channels in (("fluorochromes", matrix.fluorochromes), ("detectors", matrix.detectors)):
@@ -435,8 +537,6 @@ def _scale_id(transform: Transform) -> str:
 def _write_transform(root: etree._Element, transform: Transform | None, written: set[str]) -> None:
     if transform is None or _scale_id(transform) in written:
         return
-    if transform.kind not in _SCALES:
-        raise ValueError(f"Gating-ML 2.0 has no scale {transform.kind}")
     written.add(_scale_id(transform))
     element = _add(root, "transforms", "transformation", {"id": _scale_id(transform)})
     _add(element, "transforms", transform.kind.value, {key: repr(float(value)) for key, value in transform.parameters.items()})
@@ -452,14 +552,14 @@ def _write_ratio(root: etree._Element, dimension: Dimension, written: set[str]) 
     _write_channels(inner, (ratio.numerator, ratio.denominator))
 
 
-def _write_gate(root: etree._Element, gate: Gate) -> None:
+def _write_gate(root: etree._Element, gate: Gate) -> etree._Element:
     attributes = {"id": gate.name} | ({"parent_id": gate.parent} if gate.parent else {})
     element = _add(root, "gating", type(gate).__name__, attributes)
     if isinstance(gate, BooleanGate):
         operator = _add(element, "gating", gate.operator)
         for name, complement in gate.operands:
             _add(operator, "gating", "gateReference", {"ref": name} | ({"use-as-complement": "true"} if complement else {}))
-        return
+        return element
     for dimension in gate.dimensions:
         _write_dimension(element, dimension)
     if isinstance(gate, PolygonGate):
@@ -473,6 +573,7 @@ def _write_gate(root: etree._Element, gate: Gate) -> None:
             for value in values:
                 _write_value(_add(row, "gating", "entry"), value)
         _write_value(_add(element, "gating", "distanceSquare"), gate.distance_square)
+    return element
 
 
 def _write_dimension(parent: etree._Element, dimension: Dimension) -> None:

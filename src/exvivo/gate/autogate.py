@@ -15,13 +15,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from exvivo.gate.geometry import gate_of
 from exvivo.gate.populations import Evaluation
 from exvivo.gate.prepare import OpenTube
 from exvivo.gate.steady import scatter_bounds, steady_range
 from exvivo.numerics import cells, density
 from exvivo.study.design import Dimension, EllipsoidGate, Gate, PolygonGate, RectangleGate, Transform, TransformKind
-from exvivo.study.model import GateMethod, GateTemplate
+from exvivo.study.fixedgates import build_gate
+from exvivo.study.geometry import gate_of
+from exvivo.study.model import FixedGate, GateMethod, GateTemplate
 
 Array = NDArray[np.float64]
 Facts = Mapping[str, object]
@@ -145,6 +146,8 @@ def redraw(fitted: FittedGate, left_out: frozenset[str]) -> Gate | None:
 
 
 def _fit_pooled(ground: Ground, tubes: Sequence[OpenTube]) -> FittedGate:
+    if isinstance(ground.template, FixedGate):
+        return FittedGate(ground, build_gate(ground.template, ground.compensation), {}, {}, {})
     summarise, draw = _METHODS[ground.template.method]
     summaries = {tube.tube.file: summarise(ground, tube.evaluation) for tube in tubes if tube.tube.pooled}
     gate, detail = draw(ground, _pool(ground, summaries))

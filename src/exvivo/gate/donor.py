@@ -7,21 +7,22 @@ few kilobytes.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import polars as pl
 
 from exvivo.engine import Parcel
 from exvivo.errors import DesignError, fault
-from exvivo.formats import gatingml
 from exvivo.gate.autogate import MOVED, FittedGate, GateFailureError, Move, fit_gates
-from exvivo.gate.geometry import describe_gate, gate_of
+from exvivo.gate.compensation import matrices_of
 from exvivo.gate.measure import Pair, express_marker, fail, pair_tubes
 from exvivo.gate.populations import Evaluation, channels_of, count_populations
 from exvivo.gate.prepare import DonorTask, OpenTube, Trouble, Tube, open_tube
 from exvivo.gate.sketch import sketch_gates
 from exvivo.gate.stability import gating_variance
+from exvivo.gate.trees import FileTrees, read_trees
 from exvivo.study.design import Gate, GatingTree
+from exvivo.study.fixedgates import needed_channels
+from exvivo.study.geometry import describe_gate
 from exvivo.study.statuses import ExpressionStatus, Reason
 from exvivo.study.tables import EXPRESSIONS, GATES, GATING_VARIANCE, POPULATIONS, SKETCHES, TUBES
 
@@ -34,13 +35,23 @@ class _Gated:
 
     gates: tuple[Gate, ...]
     fitted: tuple[FittedGate, ...]
+    trees: FileTrees | None = None
+
+    @property
+    def common(self) -> tuple[Gate, ...]:
+        """Gates that are the same in every tube."""
+        return tuple(gate for gate in self.gates if self.trees is None or not self.trees.differing(gate))
+
+    def of(self, file: str) -> tuple[Gate, ...]:
+        """Gates of one tube."""
+        return self.gates if self.trees is None else self.trees.by_file[file].gates
 
 
 def gate_donor(task: DonorTask) -> Parcel:
     """Frames gates, populations, tubes, expressions, gating_variance and sketches of one donor."""
-    tree = _with_moves(gatingml.parse(Path(task.gate_file.path)), _moves(task)) if task.gate_file else None
-    opened, troubles = _open_all(task, tree)
-    gated = _gate_all(task, tree, opened, troubles)
+    trees = read_trees(task)
+    opened, troubles = _open_all(task, trees)
+    gated = _gate_all(task, trees, opened, troubles)
     rows: list[Row] = []
     pairs: list[Pair] = []
     for head, found in pair_tubes(task, opened, troubles):
@@ -51,14 +62,14 @@ def gate_donor(task: DonorTask) -> Parcel:
         if rows[-1]["status"] == ExpressionStatus.MEASURED:
             pairs.append(found)
     tubes = [tube for tube in opened.values() if tube.tube.pooled]
-    counted = [count_populations(file, tube.evaluation, gated.gates, "FCS") for file, tube in opened.items()]
+    counted = [count_populations(file, tube.evaluation, gated.of(file), "FCS") for file, tube in opened.items()]
     frames = {
         "gates": GATES.from_rows(_gate_rows(task, gated)).frame,
         "populations": POPULATIONS.build(pl.concat(counted, how="diagonal")).frame if counted else POPULATIONS.empty().frame,
         "tubes": TUBES.from_rows([_tube_row(task, tube, opened, troubles) for tube in task.tubes]).frame,
         "expressions": EXPRESSIONS.from_rows(rows).frame,
         "gating_variance": GATING_VARIANCE.from_rows(gating_variance(task.donor, gated.fitted, pairs, task.rules.population)).frame,
-        "sketches": SKETCHES.from_rows(sketch_gates(task.donor, gated.gates, tubes) if tubes else []).frame,
+        "sketches": SKETCHES.from_rows(sketch_gates(task.donor, gated.common, tubes) if tubes else []).frame,
     }
     return Parcel(frames, {})
 
@@ -67,18 +78,14 @@ def _moves(task: DonorTask) -> dict[str, Move]:
     return {gate: Move(decision, geometry) for gate, decision, geometry in task.moves}
 
 
-def _with_moves(tree: GatingTree, moves: Mapping[str, Move]) -> GatingTree:
-    """The tree of a gate file with the gates that a decision moved."""
-    gates = [gate_of(gate.name, gate.parent, moves[gate.name].geometry) if gate.name in moves else gate for gate in tree.gates]
-    return replace(tree, gates=tuple(gates))
-
-
-def _open_all(task: DonorTask, tree: GatingTree | None) -> tuple[dict[str, OpenTube], dict[str, Trouble]]:
-    needed = _needed_channels(task, tree)
+def _open_all(task: DonorTask, trees: FileTrees | None) -> tuple[dict[str, OpenTube], dict[str, Trouble]]:
+    matrices = matrices_of(task)
     opened: dict[str, OpenTube] = {}
     troubles: dict[str, Trouble] = {}
     for tube in task.tubes:
-        found = open_tube(tube, task.rules, needed)
+        trouble = trees.troubles.get(tube.file) if trees and tube.trouble is None else None
+        needed = _needed_channels(task, trees.by_file.get(tube.file) if trees else None)
+        found = trouble or open_tube(tube, task.rules, needed, matrices.get(tube.file))
         if isinstance(found, Trouble):
             troubles[tube.file] = found
         else:
@@ -88,17 +95,18 @@ def _open_all(task: DonorTask, tree: GatingTree | None) -> tuple[dict[str, OpenT
 
 def _needed_channels(task: DonorTask, tree: GatingTree | None) -> list[str]:
     if tree is None:
-        return sorted({channel for template in task.rules.gates for channel in template.channels})
+        return sorted({channel for template in task.rules.gates for channel in needed_channels(template)})
     return sorted({name for gate in tree.gates for name in channels_of(gate, tree.matrices)})
 
 
-def _gate_all(task: DonorTask, tree: GatingTree | None, opened: dict[str, OpenTube], troubles: dict[str, Trouble]) -> _Gated:
+def _gate_all(task: DonorTask, trees: FileTrees | None, opened: dict[str, OpenTube], troubles: dict[str, Trouble]) -> _Gated:
     """Populations of every open tube; when a gate cannot be found, all tubes are closed with that reason."""
-    if tree is not None:
-        _check_population(task, [gate.name for gate in tree.gates])
+    if trees is not None:
+        if trees.common is not None:
+            _check_population(task, [gate.name for gate in trees.common.gates])
         for file, tube in opened.items():
-            opened[file] = _with_tree(tube, tree)
-        return _Gated(tree.gates, ())
+            opened[file] = _with_tree(tube, trees.by_file[file])
+        return _Gated(trees.gates, (), trees)
     _check_population(task, [template.name for template in task.rules.gates])
     if not any(tube.tube.pooled for tube in opened.values()):
         opened.clear()
@@ -127,7 +135,7 @@ def _with_tree(tube: OpenTube, tree: GatingTree) -> OpenTube:
     evaluation = Evaluation(own.events, own.positions, {**own.matrices, **tree.matrices})
     for gate in tree.gates:
         evaluation.add(gate)
-    return OpenTube(tube.tube, evaluation, tube.ranges, tube.compensated, tube.identity)
+    return replace(tube, evaluation=evaluation)
 
 
 def _gate_rows(task: DonorTask, gated: _Gated) -> list[Row]:
@@ -140,6 +148,8 @@ def _gate_rows(task: DonorTask, gated: _Gated) -> list[Row]:
         detail: dict[str, object] = dict(fitted.detail) if fitted else {"sha256": task.gate_file.sha256 if task.gate_file else ""}
         if not fitted and gate.name in moved:
             detail = {"decision": moved[gate.name].decision}
+        elif gated.trees is not None and gated.trees.differing(gate):
+            detail |= {"differs": "by tube; as in the first"}
         row: Row = {"donor": task.donor, "gate": gate.name, "parent": gate.parent, "geometry": describe_gate(gate)}
         rows.append(row | {"method": method, "detail": json.dumps(detail, sort_keys=True)})
     return rows
@@ -159,6 +169,7 @@ def _tube_row(task: DonorTask, tube: Tube, opened: Mapping[str, OpenTube], troub
         least = (("least", task.rules.min_events), ("found", count))
         return row | fail(Trouble(ExpressionStatus.TOO_FEW_EVENTS, Reason.TOO_FEW_EVENTS, least))
     if not opened[file].compensated:
-        return row | fail(Trouble(ExpressionStatus.REFUSED, Reason.NO_COMPENSATION))
+        lacking = opened[file].lacking
+        return row | fail(Trouble(ExpressionStatus.REFUSED, Reason.NO_COMPENSATION, (("why", lacking),) if lacking else ()))
     detail = json.dumps({"compensation": "identity"}) if opened[file].identity else None
     return row | {"status": ExpressionStatus.MEASURED.value, "reason": None, "detail": detail}

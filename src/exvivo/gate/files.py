@@ -17,11 +17,11 @@ from exvivo.engine import Parcel, Work, digest_file
 from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
 from exvivo.gate.blocks import find_members, open_walk, tabulate_members, tabulate_populations
-from exvivo.gate.geometry import describe_tree, tree_from
 from exvivo.gate.pictures import facts_of, picture_of, take_pictures
 from exvivo.gate.populations import missing_channels
 from exvivo.study.design import EventsRecord, GatePicture, SampleGates
 from exvivo.study.findings import Finding, FindingCode
+from exvivo.study.geometry import describe_tree, tree_from
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import POPULATIONS, Table
 
@@ -176,7 +176,7 @@ def _comparable(record: EventsRecord, gates: SampleGates) -> bool:
 
 def _told(described: Sequence[EventsRecord], gates: SampleGates, frame: pl.DataFrame) -> list[str]:
     record = described[0]
-    told = list(record.issues)
+    told = [*record.issues, *gates.refused]
     if len(described) > 1:
         told.append(f"the file holds {len(described)} data sets, of which the first is gated")
     if not _comparable(record, gates):

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from exvivo.errors import fault, unknown
-from exvivo.gate.geometry import gate_of
 from exvivo.numerics import cells
 from exvivo.study.decisions import split_gate
 from exvivo.study.design import EllipsoidGate, Gate, PolygonGate, RectangleGate
-from exvivo.study.model import GateMethod
+from exvivo.study.fixedgates import axes_of
+from exvivo.study.geometry import gate_of
+from exvivo.study.model import FixedGate, GateMethod
 from exvivo.study.protocol import Panels
 
 _FIELDS = {
@@ -43,7 +44,7 @@ def question_move(target: str, value: str, panels: Panels) -> Iterator[str]:
         elif template.method is GateMethod.TIME:
             yield fault(where, "the gate on time belongs to single tubes", "another gate", "Exclude the file where its time is at fault")
         else:
-            channels = template.channels
+            channels = axes_of(template) if isinstance(template, FixedGate) else template.channels
     yield from _question_geometry(where, gate, value, channels)
 
 

@@ -14,8 +14,10 @@ import numpy as np
 from exvivo.engine import digest_file
 from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
+from exvivo.formats import spillover as spillover_file
 from exvivo.gate.populations import Evaluation
 from exvivo.study.decisions import Decision, Decisions, TargetKind
+from exvivo.study.design import SpilloverMatrix
 from exvivo.study.model import ControlKind, Panel
 from exvivo.study.protocol import Panels, plain
 from exvivo.study.run import Inputs
@@ -65,7 +67,7 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class GateFile:
-    """A Gating-ML file that takes the place of automatic gates."""
+    """A file of the study that takes the place of the protocol's gates, or of the files' own matrices."""
 
     path: str
     sha256: str
@@ -82,6 +84,8 @@ class DonorTask:
     rules: Panel
     gate_file: GateFile | None
     moves: tuple[tuple[str, int, str], ...] = ()
+    matrix: GateFile | None = None
+    stains: tuple[Tube, ...] = ()
 
     def key(self) -> object:
         """What the result depends on."""
@@ -89,18 +93,21 @@ class DonorTask:
         markers = [[m.name, sorted(m.spellings), m.channel, m.control.value] for m in self.markers]
         specimens = [[name, _facts(trouble)] for name, trouble in self.specimens]
         gates = self.gate_file.sha256 if self.gate_file else None
-        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates, self.moves]
+        stains = [[t.sha256, t.kind, t.marker, t.batch] for t in self.stains]
+        matrix = self.matrix.sha256 if self.matrix else None
+        return [self.donor, tubes, specimens, markers, self.rules.model_dump(mode="json"), gates, self.moves, matrix, stains]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTube:
-    """A tube whose events are in memory. ``compensated`` tells whether its own spillover could be applied."""
+    """A tube whose events are in memory. ``compensated`` tells whether its spillover could be applied, ``lacking`` why not."""
 
     tube: Tube
     evaluation: Evaluation
     ranges: Mapping[str, float]
     compensated: bool
     identity: bool
+    lacking: str = ""
 
 
 def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decisions) -> tuple[DonorTask, ...]:
@@ -110,7 +117,9 @@ def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decision
     owners = {str(row["specimen"]): str(row["donor"] or "") for row in inputs.specimens.rows() if row["matrix"] == "cells"}
     troubles = {str(row["specimen"]): _specimen_trouble(row, decisions) for row in inputs.specimens.rows() if row["matrix"] == "cells"}
     tubes: dict[str, list[Tube]] = {donor: [] for donor in owners.values()}
-    for tube in _tubes(inputs, troubles, decisions):
+    matrix, sheet = _matrix_file(inputs.folder, rules), _tubes(inputs, troubles, decisions)
+    stains = tuple(tube for tube in sheet if _is_stain(tube)) if rules.compensation == "single_stains" else ()
+    for tube in sheet:
         tubes.setdefault(owners.get(tube.specimen or "", ""), []).append(tube)
     return tuple(
         DonorTask(
@@ -121,13 +130,15 @@ def plan_tasks(inputs: Inputs, panels: Panels, rules: Panel, decisions: Decision
             rules,
             gate_file,
             tuple((gate, move.seq, move.value) for (whose, gate), move in sorted(moves.items()) if whose == donor),
+            matrix,
+            tuple(stain for stain in stains if stain.batch in {tube.batch for tube in tubes[donor]}),
         )
         for donor in sorted(tubes)
     )
 
 
-def open_tube(tube: Tube, rules: Panel, needed: Sequence[str]) -> OpenTube | Trouble:
-    """Events of one tube, or why there are none."""
+def open_tube(tube: Tube, rules: Panel, needed: Sequence[str], given: SpilloverMatrix | str | None = None) -> OpenTube | Trouble:
+    """Events of one tube, or why there are none; ``given`` is its matrix where the file does not bring it, or why there is none."""
     if tube.trouble is not None:
         return tube.trouble
     path = Path(tube.path)
@@ -139,7 +150,7 @@ def open_tube(tube: Tube, rules: Panel, needed: Sequence[str]) -> OpenTube | Tro
     names = [channel.name for channel in record.channels]
     if absent := [name for name in needed if name not in names]:
         return Trouble(ExpressionStatus.REFUSED, Reason.NO_CHANNEL, (("channels", ", ".join(absent)),))
-    spillover = record.spillover if rules.compensation == "FCS" else None
+    spillover = record.spillover if rules.compensation == "FCS" else given if isinstance(given, SpilloverMatrix) else None
     usable = spillover is not None and set(spillover.detectors) <= set(names)
     identity = usable and spillover is not None and bool(np.array_equal(np.asarray(spillover.matrix), np.eye(len(spillover.matrix))))
     evaluation = Evaluation(
@@ -148,7 +159,13 @@ def open_tube(tube: Tube, rules: Panel, needed: Sequence[str]) -> OpenTube | Tro
         {"FCS": spillover} if usable and spillover is not None else {},
     )
     ranges = {channel.name: channel.range for channel in record.channels}
-    return OpenTube(tube, evaluation, ranges, usable or rules.compensation == "none", identity)
+    lacking = given if isinstance(given, str) else _lacking(spillover, names)
+    return OpenTube(tube, evaluation, ranges, usable or rules.compensation == "none", identity, lacking)
+
+
+def _lacking(spillover: SpilloverMatrix | None, names: Sequence[str]) -> str:
+    absent = [name for name in spillover.detectors if name not in names] if spillover is not None else []
+    return f"the matrix needs the channels {', '.join(absent)}, which the file lacks" if absent else ""
 
 
 def _marker(name: str, panels: Panels) -> Marker:
@@ -165,6 +182,26 @@ def _gate_file(folder: Path, rules: Panel) -> GateFile | None:
             fault(rules.gates_file, "there is no such file", "the gates that the protocol names", "Add it to the study folder")
         )
     return GateFile(str(path), digest_file(path))
+
+
+def _matrix_file(folder: Path, rules: Panel) -> GateFile | None:
+    if rules.compensation in ("FCS", "none", "single_stains"):
+        return None
+    path = folder / rules.compensation
+    if not path.is_file():
+        expected = "FCS, none, single_stains or a matrix file as panel.compensation"
+        raise DesignError(fault(rules.compensation, "there is no such file", expected, "Add it to the study folder"))
+    try:
+        spillover_file.parse(path)
+    except InputError as problem:
+        raise DesignError(problem.messages) from problem
+    return GateFile(str(path), digest_file(path))
+
+
+def _is_stain(tube: Tube) -> bool:
+    """Whether a tube serves its batch's matrix, whomever it belongs to."""
+    excluded = tube.trouble is not None and tube.trouble.reason == Reason.EXCLUDED
+    return tube.kind in (TubeKind.SINGLE, TubeKind.UNSTAINED) and bool(tube.sha256) and not excluded
 
 
 def _tubes(inputs: Inputs, specimens: Mapping[str, Trouble | None], decisions: Decisions) -> list[Tube]:

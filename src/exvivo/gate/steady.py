@@ -22,6 +22,7 @@ _BINS, _PER_BIN, _FEWEST = 100, 50, 10  # bins of time, fewest events for each, 
 _LEVEL_EVENTS, _LEVEL_BINS = 150, 8  # fewest events of a bin whose level is taken, fewest such bins
 _LEVEL_MADS = 6.0  # distance from the tube's usual level, in SDs by the median absolute deviation
 _MAD_SD = 1.4826
+_ROOM = 1e-5  # of the whole time, outside its ends: programs that scale time in other precision see the same events
 _MOST = 0.5  # a stretch with fewer of the events than this is not cut out
 SMALLEST = 1e-6
 """Scatter at or below zero is below this."""
@@ -42,18 +43,19 @@ def steady_range(tube: OpenTube, clock: str) -> Steady:
     if len(time) == 0:
         return Steady(0.0, 0.0)
     first, last = float(np.min(time)), float(np.max(time))
-    end = float(np.nextafter(np.float32(last), np.float32(np.inf)))
+    room = _ROOM * (last - first or 1.0)
+    begin, end = first - room, last + room
     bins = min(_BINS, len(time) // _PER_BIN)
     if bins < _FEWEST or last <= first:
-        return Steady(first, end)
+        return Steady(begin, end)
     counts, edges = np.histogram(time, bins=bins, range=(first, last))
     steady = _ordinary_rate(counts)
     for low, high in _odd_levels(tube, clock, time):
         steady &= (edges[1:] <= low) | (edges[:-1] >= high)
     stretch = _longest(steady, counts)
     if stretch is None or int(np.sum(counts[stretch])) < _MOST * len(time):
-        return Steady(first, end, unsteady=True)
-    return Steady(float(edges[stretch.start]), end if stretch.stop == bins else float(edges[stretch.stop]))
+        return Steady(begin, end, unsteady=True)
+    return Steady(float(edges[stretch.start]) if stretch.start else begin, end if stretch.stop == bins else float(edges[stretch.stop]))
 
 
 def scatter_bounds(
@@ -93,11 +95,14 @@ def _odd_levels(tube: OpenTube, clock: str, time: Array) -> list[tuple[float, fl
 
 
 def _far(values: Array) -> Flags:
-    """Bins (rows) whose median is far from the median of all bins; the ordinary error of a bin's median is never too far."""
+    """Bins (rows) whose median is far from the median of all bins; the ordinary error of a bin's median is never too far.
+
+    Where most values are alike, as in a channel that nothing was measured in, no distance is ordinary and none is called far.
+    """
     levels, errors = medians.medians_by_row(values)
     distance = np.abs(levels - np.median(levels))
     usual = max(_MAD_SD * float(np.median(distance)), float(np.median(errors)))
-    return np.asarray(distance > _LEVEL_MADS * usual)
+    return np.asarray((distance > _LEVEL_MADS * usual) & (usual > 0))
 
 
 def _longest(steady: Flags, counts: NDArray[np.intp]) -> slice | None:

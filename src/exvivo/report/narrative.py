@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from exvivo.report.pairs import PairGroup
 from exvivo.report.sections import Grid, GridRow, heads, level_labels, percent
 from exvivo.report.wording import Wording
-from exvivo.study.model import ElisaReadout, FlowReadout, Operator, Outcome
+from exvivo.study.model import ElisaReadout, FixedGate, FlowReadout, Operator, Outcome, Panel
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
 
@@ -173,15 +173,30 @@ def _tell_panel(protocol: Protocol, words: Wording) -> str:
     rules = protocol.panels.rules
     if rules is None:
         return ""
-    drawn = ", ".join(f"{gate.name}: {gate.method.value}" for gate in rules.gates) or words.say("methods", "gates_none")
     values = {
         "population": rules.population,
-        "compensation": words.say("methods", "compensation_fcs" if rules.compensation == "FCS" else "compensation_none"),
-        "gates": words.say("methods", "gates_file", {"file": rules.gates_file}) if rules.gates_file else drawn,
+        "compensation": _tell_compensation(rules.compensation, words),
+        "gates": _tell_gates(rules, words),
         "controls": ", ".join(sorted({readout.control.value for readout in protocol.panels.readouts.values()})),
         "min_events": rules.min_events,
     }
     return words.say("methods", "flow", values)
+
+
+def _tell_gates(rules: Panel, words: Wording) -> str:
+    if rules.gates_file:
+        return words.say("methods", "gates_file", {"file": rules.gates_file})
+    told = []
+    for key, fixed in (("gates_found", False), ("gates_fixed", True)):
+        named = ", ".join(f"{gate.name}: {gate.method.value}" for gate in rules.gates if isinstance(gate, FixedGate) == fixed)
+        if named:
+            told.append(words.say("methods", key, {"gates": named}))
+    return " ".join(told) or words.say("methods", "gates_none")
+
+
+def _tell_compensation(choice: str, words: Wording) -> str:
+    named = {"FCS": "compensation_fcs", "none": "compensation_none", "single_stains": "compensation_stains"}
+    return words.say("methods", named[choice]) if choice in named else words.say("methods", "compensation_file", {"file": choice})
 
 
 def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:

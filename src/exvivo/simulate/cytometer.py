@@ -27,7 +27,8 @@ from exvivo.simulate.conditions import culture_strengths
 from exvivo.simulate.staining import BACKGROUND_SD, MARKER_SD, SIZE_SD, marker_amounts
 from exvivo.simulate.truth import Array, Indices, Truth
 from exvivo.study.design import Channel, SpilloverMatrix
-from exvivo.study.model import ControlKind, FlowReadout, GateMethod
+from exvivo.study.fixedgates import needed_channels
+from exvivo.study.model import ControlKind, FixedGate, FlowReadout, GateMethod
 from exvivo.study.protocol import Protocol
 from exvivo.study.statuses import TubeKind
 
@@ -202,15 +203,19 @@ def panel_of(protocol: Protocol) -> Panel:
     scattered = [name for gate in gates if gate.method in {GateMethod.SCATTER, GateMethod.SINGLETS} for name in gate.channels]
     detectors = tuple(block.channel for block in markers.values())
     lineages = [name for gate in gates if gate.method is GateMethod.LINEAGE for name in gate.channels if name not in detectors]
+    time, dye = named.get(GateMethod.TIME, ("Time",))[0], named.get(GateMethod.VIABILITY, ("Viability-A",))[0]
+    fixed = [name for gate in gates if isinstance(gate, FixedGate) for name in needed_channels(gate)]
+    scattered += [name for name in fixed if name.upper().startswith(("FS", "SS"))] if scattered else []
+    lineages += [name for name in fixed if name not in {time, dye, *detectors} and not name.upper().startswith(("FS", "SS"))]
     return Panel(
-        named.get(GateMethod.TIME, ("Time",))[0],
+        time,
         tuple(sorted(map(_scatter_named, dict.fromkeys(scattered or ("FSC-A", "FSC-H", "SSC-A"))), key=lambda s: (s.side, s.pulse))),
         tuple(markers),
         tuple(block.label for block in markers.values()),
         detectors,
         tuple(block.control for block in markers.values()),
         tuple(dict.fromkeys(lineages)),
-        named.get(GateMethod.VIABILITY, ("Viability-A",))[0],
+        dye,
     )
 
 

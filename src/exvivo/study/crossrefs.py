@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from exvivo.errors import unknown
+from exvivo.study.gaterules import gate_faults
 from exvivo.study.tables import CLINICAL, OUTCOMES, QUANTIFIED, SPECIMENS
 
 Location = tuple[str | int, ...]
@@ -162,10 +163,9 @@ def _check_panel(tree: Tree) -> Iterator[Fault]:
     panel = _mapping(tree, "panel")
     if not panel or _node(panel, "gates_file") is not None:
         return
-    seen: list[str] = []
-    for index, gate in enumerate(_items(panel, "gates")):
-        yield from _expect(("panel", "gates", index, "parent"), "parent gate", _node(gate, "parent"), seen)
-        seen.append(str(_node(gate, "name")))
+    gates = _items(panel, "gates")
+    yield from gate_faults(gates, ("panel", "gates"))
+    seen = [str(_node(gate, "name")) for gate in gates]
     yield from _expect(("panel", "population"), "population", _node(panel, "population"), seen)
 
 

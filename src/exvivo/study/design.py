@@ -271,7 +271,7 @@ class SampleGates:
     ``name`` is what the gate file calls the sample, ``file`` the FCS file it names, ``identifier`` its number there: all
     empty when the gates hold for every file. ``compensation`` is the scale of medians, as in ``Dimension``. ``counts``
     are the events that the gate file says are in each gate, ``n_events`` in the whole sample, where it knows. With
-    ``faults`` the gates could not be understood and the tree is empty.
+    ``faults`` the gates could not be understood and the tree is empty; ``refused`` tells single gates that were left out.
     """
 
     tree: GatingTree
@@ -282,6 +282,7 @@ class SampleGates:
     n_events: int | None = None
     counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     faults: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

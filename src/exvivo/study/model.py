@@ -268,31 +268,124 @@ class AssayRules(Block):
 
 
 class GateMethod(StrEnum):
-    """How a gate of the template is found on a donor's pooled tubes."""
+    """How a gate is found: the first five on a donor's pooled tubes, the others as the protocol states them."""
 
     TIME = "time"
     SCATTER = "scatter"
     SINGLETS = "singlets"
     VIABILITY = "viability"
     LINEAGE = "lineage"
+    RECTANGLE = "rectangle"
+    POLYGON = "polygon"
+    ELLIPSE = "ellipse"
+    BOOLEAN = "boolean"
 
 
 class GateTemplate(Block):
-    """One automatic gate: found on the pooled, equally weighted, label-blind tubes of a donor."""
+    """What all gates of the protocol have."""
 
-    name: str = Field(description="name of the population")
+    name: str = Field(min_length=1, description="name of the population")
     method: GateMethod = Field(description="how it is found")
     channels: tuple[str, ...] = Field(min_length=1, max_length=2, description="$PnN of its one or two channels")
     parent: str | None = Field(None, description="population inside which it is drawn; absent: all events")
 
 
+class AutomaticGate(GateTemplate):
+    """A gate that is found on the pooled, equally weighted, label-blind tubes of a donor."""
+
+    method: Literal[GateMethod.TIME, GateMethod.SCATTER, GateMethod.SINGLETS, GateMethod.VIABILITY, GateMethod.LINEAGE] = Field(
+        description="how it is found"
+    )
+
+
+class GateScale(Block):
+    """Scale of one axis: bounds, vertices and means are positions on it, as in Gating-ML 2.0."""
+
+    kind: Literal["linear", "log", "asinh", "logicle", "hyperlog"] = Field(description="linear: (x + A) / (T + A); the others as Gating-ML")
+    T: float = Field(gt=0, description="value at the top of the scale")
+    W: float = Field(0.5, ge=0, description="logicle and hyperlog: decades that look linear")
+    M: float = Field(4.5, gt=0, description="decades; all but linear")
+    A: float = Field(0.0, description="further negative decades; linear: value below zero at the bottom; not for log")
+
+
+class GateBounds(Block):
+    """Side of a rectangle: low <= x < high; an end that is absent is open."""
+
+    low: float | None = Field(None, allow_inf_nan=False, description="smallest value inside")
+    high: float | None = Field(None, allow_inf_nan=False, description="smallest value that is no longer inside")
+
+
+class GateRatio(Block):
+    """A (numerator - B) / (denominator - C) as an axis."""
+
+    numerator: str = Field(description="$PnN above the line")
+    denominator: str = Field(description="$PnN below the line")
+    A: float = Field(1.0, gt=0, description="factor")
+    B: float = Field(0.0, description="subtracted from the numerator")
+    C: float = Field(0.0, description="subtracted from the denominator")
+
+
+class FixedGate(GateTemplate):
+    """A gate that stands in the protocol: the same for every tube."""
+
+    scale: Mapping[str, GateScale] = Field(default_factory=dict, description="scale of each channel; absent: its linear values")
+    ratios: Mapping[str, GateRatio] = Field(default_factory=dict, description="ratios that stand among the channels, by name")
+
+
+class RectangleTemplate(FixedGate):
+    """Bounds on any number of channels; quadrants are four of these."""
+
+    method: Literal[GateMethod.RECTANGLE] = Field(description="bounds on channels")
+    channels: tuple[str, ...] = Field((), description="may be left out: those of the bounds")
+    bounds: Mapping[str, GateBounds] = Field(min_length=1, description="low and high of each channel")
+
+
+class PolygonTemplate(FixedGate):
+    """A closed outline; events on it are inside."""
+
+    method: Literal[GateMethod.POLYGON] = Field(description="an outline")
+    channels: tuple[str, ...] = Field(min_length=2, max_length=2, description="$PnN across and up")
+    vertices: tuple[tuple[float, float], ...] = Field(min_length=3, description="corners in order")
+
+
+class EllipseTemplate(FixedGate):
+    """Centre and covariance, or centre and axes of an ellipse; events on it are inside."""
+
+    method: Literal[GateMethod.ELLIPSE] = Field(description="a centre and what lies around it")
+    channels: tuple[str, ...] = Field(min_length=1, description="$PnN of its axes")
+    mean: tuple[float, ...] = Field(min_length=1, description="centre")
+    covariance: tuple[tuple[float, ...], ...] | None = Field(None, description="covariance matrix, one row for each channel")
+    distance_square: float | None = Field(None, gt=0, description="with a covariance: largest squared distance inside; absent: 1")
+    axes: tuple[float, float] | None = Field(None, description="two channels: half lengths, in place of a covariance")
+    angle: float | None = Field(None, description="with axes: degrees from the first channel to the first axis; absent: 0")
+
+
+class BooleanTemplate(FixedGate):
+    """Gates that stand above it, combined."""
+
+    method: Literal[GateMethod.BOOLEAN] = Field(description="other gates combined")
+    channels: tuple[str, ...] = Field((), max_length=0, description="none: leave it out")
+    operator: Literal["and", "or", "not"] = Field(description="how they are combined")
+    of: tuple[str, ...] = Field(min_length=1, description="names of the gates; one for not")
+    complement: tuple[str, ...] = Field((), description="those of them of which the events outside are meant")
+
+
+ShapedGate = RectangleTemplate | PolygonTemplate | EllipseTemplate | BooleanTemplate
+PanelGate = Annotated[AutomaticGate | ShapedGate, Field(discriminator="method")]
+
+
 class Panel(Block):
     """What all cytometry tubes share."""
 
-    gates: tuple[GateTemplate, ...] = Field((), description="automatic gates, parents first")
-    gates_file: str | None = Field(None, description="Gating-ML file to use in place of automatic gates")
+    gates: tuple[PanelGate, ...] = Field((), description="automatic and fixed gates, parents first")
+    gates_file: str | None = Field(
+        None,
+        description="Gating-ML, FlowJo, FACSDiva or yaml file whose gates take the place of these; a workspace's sample is found by file",
+    )
     population: str = Field(description="population in which markers are measured")
-    compensation: Literal["FCS", "none"] = Field("FCS", description="FCS: spillover stored in each file")
+    compensation: str = Field(
+        "FCS", description="FCS: spillover stored in each file; none; single_stains: from each batch's single stains; or a matrix file"
+    )
     min_events: int = Field(200, ge=20, description="events that a measured population needs")
     positive_quantile: float = Field(0.99, gt=0.5, lt=1, description="quantile of the control above which an event is positive")
 

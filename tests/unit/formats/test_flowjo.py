@@ -1,10 +1,13 @@
 """Workspaces that hide something, or hold what cannot be understood."""
 
+import numpy as np
 import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import flowjo
-from exvivo.study.design import BooleanGate, PolygonGate, RectangleGate, SampleGates
+from exvivo.gate.populations import evaluate_tree
+from exvivo.numerics import cells
+from exvivo.study.design import BooleanGate, Channel, PolygonGate, RectangleGate, SampleGates
 
 HEAD = (
     '<Workspace version="20.0" flowJoVersion="10.8.1" xmlns:gating="http://www.isac-net.org/std/Gating-ML/v2.0/gating" '
@@ -189,3 +192,61 @@ def test_polygon_on_linear_axes_keeps_its_vertices() -> None:
     (gate,) = only(workspace(sample(population(polygon())))).tree.gates
     assert isinstance(gate, PolygonGate)
     assert gate.vertices == ((1.0, 1.0), (9.0, 1.0), (9.0, 9.0))
+
+
+def test_polygon_is_carried_beyond_the_ends_of_linear_axes_that_it_touches() -> None:
+    raw = sample(population(polygon().replace('value="9"', 'value="1000"')))
+    (gate,) = only(workspace(raw)).tree.gates
+    assert isinstance(gate, PolygonGate)
+    events = np.array([[5e4, 2.0], [5e4, 5e4], [500.0, 5e4], [2.0, 999.0]])
+    assert cells.in_polygon(events[:, 0], events[:, 1], gate.vertices).tolist() == [True, True, False, False]
+
+
+def test_one_gate_that_is_not_understood_leaves_the_others_usable() -> None:
+    inner = population(rectangle(), "Inner")
+    made = population("<gating:CurlyQuad/>", "Curly", inner) + population(rectangle(), "Whole")
+    other = '<OrNode name="Either"><Dependents><Dependent name="Whole"/><Dependent name="Curly"/></Dependents></OrNode>'
+    found = only(workspace(sample(made + other)))
+    assert found.faults == ()
+    assert [gate.name for gate in found.tree.gates] == ["Whole"]
+    assert [words in message for words, message in zip(["CurlyQuad", "'Curly/Inner'", "'Either'"], found.refused, strict=True)] == [
+        True
+    ] * 3
+    assert list(found.counts) == ["Whole"]
+
+
+def test_derived_parameter_is_refused_by_name() -> None:
+    made = sample(population(rectangle(side("Ratio")), "R") + population(rectangle(), "P"))
+    found = only(workspace(made.replace("<Keywords>", '<DerivedParameters><DerivedParameter name="Ratio"/></DerivedParameters><Keywords>')))
+    assert "Ratio is a derived parameter" in found.refused[0]
+
+
+@pytest.mark.parametrize(
+    ("gain", "step", "low"),
+    [("0.01", "0.01", 3.0), ("0.02", "0.01", 1.5), ("1", "0.01", 3.0), ("0.5", "", 6.0)],
+)
+def test_time_is_gated_in_seconds_of_the_axis(gain: str, step: str, low: float) -> None:
+    axis = LINEAR.format("Time").replace('gain="1"', f'gain="{gain}"')
+    made = sample(population(rectangle(side("Time", 'gating:min="3"'))), before=axis)
+    made = made.replace("</Keywords>", f'<Keyword name="$P1N" value="Time"/><Keyword name="$TIMESTEP" value="{step}"/></Keywords>')
+    (gate,) = only(workspace(made)).tree.gates
+    assert isinstance(gate, RectangleGate)
+    assert gate.dimensions[0].low == pytest.approx(low)
+
+
+def test_values_that_we_divide_by_gain_are_gated_as_stored() -> None:
+    axis = '<transforms:logicle transforms:T="1000" transforms:W="0.5" transforms:M="4.5" transforms:A="0">{}</transforms:logicle>'
+    axes = axis.format('<data-type:parameter data-type:name="Comp-A"/>') + LINEAR.format("B")
+    shapes = population(rectangle(side("Comp-A", 'gating:min="100"')), "R") + population(polygon().replace('"A"', '"Comp-A"'), "P")
+    made = sample(shapes, before=axes, matrix=MATRIX.format(extra="", low=0.1))
+    keywords = '<Keyword name="$P1N" value="A"/><Keyword name="$P1G" value="4"/><Keyword name="$P2N" value="B"/></Keywords>'
+    tree = only(workspace(made.replace("</Keywords>", keywords))).tree
+    stored = np.random.default_rng(4).lognormal(4, 1, (500, 2))
+    matrix = np.array([[1.0, 0.2], [0.1, 1.0]])
+    a = (stored @ np.linalg.inv(matrix))[:, 0]
+    x = cells.logicle(a, T=1000.0, W=0.5, M=4.5, A=0.0)
+    corners = [(float(cells.logicle(v, T=1000.0, W=0.5, M=4.5, A=0.0)), w) for v, w in [(1, 1), (9, 1), (9, 9)]]
+    expected = [a >= 100, cells.in_polygon(x, stored[:, 1], corners)]
+    found = evaluate_tree(stored / [4.0, 1.0], [Channel("A", "", 1e3), Channel("B", "", 1e3)], None, tree)
+    for name, member in zip("RP", expected, strict=True):
+        np.testing.assert_array_equal(found[name], member)

@@ -1,10 +1,24 @@
 """Gate files that hide something, or ask for what cannot be given."""
 
+import numpy as np
 import pytest
 
 from exvivo.errors import InputError
 from exvivo.formats import gatingml
-from exvivo.study.design import Dimension, GatingTree, RectangleGate, Transform, TransformKind
+from exvivo.gate.populations import evaluate_tree
+from exvivo.study.design import (
+    BooleanGate,
+    Channel,
+    Dimension,
+    EllipsoidGate,
+    GatingTree,
+    PolygonGate,
+    Ratio,
+    RectangleGate,
+    SpilloverMatrix,
+    Transform,
+    TransformKind,
+)
 
 HEAD = (
     '<g:Gating-ML xmlns:g="http://www.isac-net.org/std/Gating-ML/v2.0/gating" '
@@ -83,5 +97,45 @@ def test_scales_of_flowjo_are_none_of_gating_ml() -> None:
     with pytest.raises(InputError, match="biex is not supported"):
         gatingml.parse(document(biex))
     scale = Transform(TransformKind.FLOORED_LOG, {"offset": 1.0, "decades": 4.0})
-    with pytest.raises(ValueError, match="no scale log"):
-        gatingml.compose(GatingTree((RectangleGate("R", None, (Dimension("A", transform=scale),)),)))
+    sides = (Dimension("A", transform=scale), Dimension("B"))
+    shapes = (PolygonGate("P 1", None, sides, ((0, 0), (1, 0), (0, 1))), EllipsoidGate("E", None, sides, (0, 0), ((1, 0), (0, 1)), 1.0))
+    with pytest.raises(InputError, match=r"gate 'P 1': it is drawn on the scale log, which Gating-ML 2.0 does not have(.|\n)*gate 'E'"):
+        gatingml.compose(GatingTree(shapes))
+
+
+def test_bounds_on_a_scale_of_flowjo_become_linear_values() -> None:
+    log = Transform(TransformKind.FLOORED_LOG, {"offset": 1.0, "decades": 5.0})
+    biex = Transform(TransformKind.BIEX, {"maxRange": 262144.0, "neg": 0.0, "pos": 4.418539922, "width": -10.0})
+    sides = [Dimension("A", "uncompensated", scale, *bounds) for scale in (log, biex) for bounds in ((0.4, 0.8), (0.0, 0.5), (0.3, 1.2))]
+    tree = GatingTree(tuple(RectangleGate(f"R{i}", None, (side,)) for i, side in enumerate(sides)))
+    again = gatingml.parse(gatingml.compose(tree))
+    assert all(side.transform is None for gate in again.gates if isinstance(gate, RectangleGate) for side in gate.dimensions)
+    values = np.concatenate([np.linspace(-1e3, 3e5, 5000), np.geomspace(0.01, 3e5, 5000), [-1e6, 0.0, 1e6]])[:, None]
+    before, after = (evaluate_tree(values, [Channel("A", "", 262144.0)], None, one) for one in (tree, again))
+    for name, member in before.items():
+        np.testing.assert_array_equal(member, after[name])
+    for bounds in ((1.5, None), (None, 0.0)):
+        with pytest.raises(InputError, match="nothing is inside"):
+            gatingml.compose(GatingTree((RectangleGate("R", None, (Dimension("A", "FCS", biex, *bounds),)),)))
+
+
+def test_names_that_are_no_ids_come_back() -> None:
+    first = RectangleGate("1 CD4+/Live", None, (Dimension("A", low=1.0),))
+    second = RectangleGate("g_1_CD4__Live", "1 CD4+/Live", (Dimension("A", high=2.0),))
+    both = BooleanGate("not either ü", "1 CD4+/Live", "and", (("1 CD4+/Live", True), ("g_1_CD4__Live", False)))
+    raw = gatingml.compose(GatingTree((first, second, both)))
+    assert gatingml.parse(raw).gates == (first, second, both)
+    assert b'gating:id="g_1_CD4__Live_2"' in raw
+
+
+def test_ratios_of_one_name_and_two_meanings_are_kept_apart() -> None:
+    gates = tuple(RectangleGate(f"R{i}", None, (Dimension("q", low=1.0, ratio=Ratio("A", "B", float(i), 0.0, 0.0)),)) for i in (1, 2))
+    first, second = gatingml.parse(gatingml.compose(GatingTree(gates))).gates
+    assert first == gates[0]
+    assert isinstance(second, RectangleGate)
+    assert second.dimensions[0] == Dimension("q_2", low=1.0, ratio=Ratio("A", "B", 2.0, 0.0, 0.0))
+
+
+def test_a_matrix_may_not_take_the_name_of_the_files_own() -> None:
+    with pytest.raises(InputError, match="matrix 'FCS'"):
+        gatingml.compose(GatingTree((), {"FCS": SpilloverMatrix(("A",), ("A",), ((1.0,),))}))

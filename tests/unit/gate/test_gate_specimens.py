@@ -16,10 +16,10 @@ from exvivo.errors import DesignError
 from exvivo.formats import fcs, gatingml
 from exvivo.gate import gate_specimens
 from exvivo.gate.blocks import find_members, open_walk, tabulate_populations
-from exvivo.gate.geometry import describe_gate, tree_of
 from exvivo.study.decisions import Decision, DecisionKind, Decisions
 from exvivo.study.design import Channel, Dimension, GatingTree, RectangleGate, SpilloverMatrix
-from exvivo.study.model import ControlKind, FlowReadout, GateMethod, GateTemplate, Panel
+from exvivo.study.geometry import describe_gate, tree_of
+from exvivo.study.model import AutomaticGate, ControlKind, FlowReadout, GateMethod, Panel
 from exvivo.study.protocol import Panels
 from exvivo.study.run import Gating, Inputs
 from exvivo.study.statuses import TubeKind
@@ -32,10 +32,10 @@ SPILL = SpilloverMatrix(
 CELLS, DEBRIS, DOUBLETS, DEAD = 0, 1, 2, 3
 TOP = 262_143.0
 GATES = (
-    GateTemplate(name="Time", method=GateMethod.TIME, channels=("Time",)),
-    GateTemplate(name="Cells", method=GateMethod.SCATTER, channels=("FSC-A", "SSC-A"), parent="Time"),
-    GateTemplate(name="Singlets", method=GateMethod.SINGLETS, channels=("FSC-A", "FSC-H"), parent="Cells"),
-    GateTemplate(name="Live", method=GateMethod.VIABILITY, channels=("Viability-A",), parent="Singlets"),
+    AutomaticGate(name="Time", method=GateMethod.TIME, channels=("Time",)),
+    AutomaticGate(name="Cells", method=GateMethod.SCATTER, channels=("FSC-A", "SSC-A"), parent="Time"),
+    AutomaticGate(name="Singlets", method=GateMethod.SINGLETS, channels=("FSC-A", "FSC-H"), parent="Cells"),
+    AutomaticGate(name="Live", method=GateMethod.VIABILITY, channels=("Viability-A",), parent="Singlets"),
 )
 RULES = Panel(gates=GATES, population="Live")
 READOUTS = {

@@ -5,9 +5,9 @@ from importlib.resources import as_file, files
 
 import pytest
 
-from exvivo.gate.geometry import describe_gate
 from exvivo.gate.override import question_move
 from exvivo.study.design import Dimension, EllipsoidGate, Gate, PolygonGate, RectangleGate, Transform, TransformKind
+from exvivo.study.geometry import describe_gate
 from exvivo.study.protocol import Panels, load_protocol
 
 LOGICLE = Transform(TransformKind.LOGICLE, {"T": 262144.0, "W": 0.5, "M": 4.5, "A": 0.0})

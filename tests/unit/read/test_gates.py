@@ -90,6 +90,16 @@ def test_file_with_two_samples_is_refused_until_a_number_is_given(folder: Path) 
     assert gated(folder, gates, chosen="2")[0]["count"].to_list() == [40]
 
 
+def test_a_gate_that_is_left_out_is_told(folder: Path) -> None:
+    odd = '<Population name="Odd"><Gate><gating:CurlyQuad/></Gate></Population></Subpopulations>'
+    both = sample("a.fcs", 2, gate(60)).replace("</Subpopulations>", odd)
+    table, told = gated(folder, workspace(folder, both))
+    assert table["path"].to_list() == ["High"]
+    assert len(told) == 1
+    assert "Odd" in told[0]
+    assert "CurlyQuad" in told[0]
+
+
 def test_faults_of_other_samples_do_not_matter(folder: Path) -> None:
     broken = sample("b.fcs", 1, "<Gate><gating:CurlyQuad/></Gate>")
     gates = workspace(folder, broken, sample("a.fcs", 2, gate(60)))
@@ -136,5 +146,9 @@ def test_command_says_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture[
 def test_workspace_is_no_gating_ml_and_gating_ml_has_no_samples(folder: Path) -> None:
     with pytest.raises(InputError, match="outermost element is Workspace"):
         read_gates(workspace(folder, sample("a.fcs", 1, gate(60))))
-    with pytest.raises(InputError, match="only FlowJo workspaces"):
+    space = "http://www.isac-net.org/std/Gating-ML/v2.0/gating"
+    (folder / "gates.xml").write_text(f'<g:Gating-ML xmlns:g="{space}"/>', encoding="utf-8")
+    with pytest.raises(InputError, match="only workspaces and experiments hold samples"):
         read_sample_gates(folder / "gates.xml", [folder / "a.fcs"], "x")
+    with pytest.raises(InputError, match="there is no such file"):
+        read_sample_gates(folder / "gate.xml", [folder / "a.fcs"])

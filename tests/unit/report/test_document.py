@@ -9,11 +9,11 @@ import pytest
 
 from exvivo.report import write_report
 from exvivo.report.document import SECTIONS
-from exvivo.report.narrative import tell_intercurrent
+from exvivo.report.narrative import tell_intercurrent, tell_methods
 from exvivo.report.sections import count_exclusions, list_exclusions, state_headline
 from exvivo.report.wording import load_wording
 from exvivo.study.design import in_order
-from exvivo.study.model import TableReadout
+from exvivo.study.model import RectangleTemplate, TableReadout
 from exvivo.study.run import Run
 from exvivo.study.tables import EFFECTS, SKETCHES
 
@@ -256,3 +256,31 @@ def test_a_browser_opens_the_report_offline_with_one_request_and_no_error(html: 
         browser.close()
     assert requests == [file.as_uri()]
     assert errors == []
+
+
+FIXED = RectangleTemplate.model_validate({"name": "Live", "method": "rectangle", "bounds": {"PE-A": {"low": 1}}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {},
+            "in each file. Gates (Time: time, Cells: scatter, Singlets: singlets, Live: viability) were found",
+        ),
+        ({"compensation": "none"}, "after compensation by no matrix."),
+        ({"compensation": "single_stains"}, "by a matrix from the single stains of each batch."),
+        ({"compensation": "comp/m.csv"}, "by the spillover matrix in comp/m.csv."),
+        ({"gates_file": "gates.wsp"}, "Gates were taken from gates.wsp. The value"),
+        (
+            {"gates": (FIXED,)},
+            "Gates that the protocol states (Live: rectangle) are the same for every tube. The value",
+        ),
+    ],
+)
+def test_the_report_tells_where_gates_and_matrices_come_from(run: Run, changes: dict[str, object], told: str) -> None:
+    rules = run.protocol.file.panel
+    assert rules is not None
+    panel = rules.model_copy(update=changes)
+    protocol = dataclasses.replace(run.protocol, file=run.protocol.file.model_copy(update={"panel": panel}))
+    assert any(told in sentence for sentence in tell_methods(dataclasses.replace(run, protocol=protocol), load_wording()))

@@ -4,7 +4,6 @@ from types import MappingProxyType
 
 import pytest
 
-from exvivo.gate.geometry import describe_gate, gate_of, tree_of
 from exvivo.study.design import (
     BooleanGate,
     Dimension,
@@ -16,6 +15,7 @@ from exvivo.study.design import (
     Transform,
     TransformKind,
 )
+from exvivo.study.geometry import describe_gate, gate_of, tree_of
 
 LOGICLE = Transform(TransformKind.LOGICLE, MappingProxyType({"T": 262144.0, "W": 0.5, "M": 4.5, "A": 0.0}))
 PAIR = (Dimension("A", "FCS", LOGICLE), Dimension("B"))
