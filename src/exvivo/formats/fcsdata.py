@@ -144,9 +144,9 @@ def apply_scales(events: Events, record: EventsRecord, columns: Sequence[int]) -
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for place, column in enumerate(columns):
             channel = record.channels[column]
-            if (step := _step(record, channel)) is not None:
+            if (step := _step(record, channel)) not in (None, 1.0):
                 events[:, place] *= step
-            elif not _is_linear(channel):
+            elif step is None and not _is_linear(channel):
                 events[:, place] /= channel.gain
 
 

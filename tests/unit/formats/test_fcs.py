@@ -508,6 +508,17 @@ def test_supplemental_text_of_another_kind_is_not_read() -> None:
     assert not any("PK" in key or key == "B" for key in record.keywords)
 
 
+@pytest.mark.parametrize("text", [{"$P1N": "Time"}, {"$P1N": "Time", "$TIMESTEP": "1", "$P1G": "2"}, {"$P1G": "1.0"}])
+def test_events_that_need_no_scaling_are_not_written_to(text: dict[str, str]) -> None:
+    """A mapped page that is written to is a page of memory."""
+    raw = build(text=text)
+    (record,) = fcs.parse(raw)
+    events = fcs.read_events(raw, record, scaled=False)
+    events.flags.writeable = False
+    fcs.apply_scales(events, record, [0, 1])
+    assert fcs.scale_factors(record).tolist() == [1, 1]
+
+
 def test_unscaled_doubles_are_the_mapped_file(tmp_path: Path) -> None:
     path = tmp_path / "doubles.fcs"
     path.write_bytes(build(np.arange(6, dtype="<f8").tobytes(), text={"$DATATYPE": "D", "$P1B": "64", "$P2B": "64"}))
