@@ -91,7 +91,7 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
     channels = describe_channels(keywords, version, notes)
     order = byte_order(keywords, channels, notes)
     notes.stop()
-    found = locate_data(keywords, text, data, size - base, tuple(spacings(channels)), notes)
+    found = locate_data(keywords, _without_stray_byte(text, raw), data, size - base, tuple(spacings(channels)), notes)
     if order not in ("little", "big") and found.spacing.channels != channels:
         notes.fault(f"$BYTEORD is '{order}'", "1,2,3,4 or 4,3,2,1 where bits are packed")
     notes.stop()
@@ -108,6 +108,13 @@ def _parse_data_set(stream: BinaryIO, size: int, base: int, index: int, notes: N
         row_bits=found.spacing.row_bits,
     )
     return record, base + text.end
+
+
+def _without_stray_byte(text: Segment, raw: bytes) -> Segment:
+    """TEXT that ends with its last delimiter, where HEADER counts one byte more; an odd number of delimiters closes all pairs."""
+    sign = raw[:1]
+    late = raw[-1:] != sign and raw[-2:-1] == sign and raw.count(sign) % 2 == 1
+    return replace(text, end=text.end - 1) if late else text
 
 
 def _supplement(stream: BinaryIO, available: int, base: int, text: Segment, keywords: dict[str, str], notes: Notes) -> bytes:

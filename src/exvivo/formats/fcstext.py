@@ -3,7 +3,8 @@
 Several readings of doubled delimiters are tried. By the standard they stand for one delimiter
 inside a keyword or value, and no value is empty. Many instruments write empty values
 instead: then a doubled delimiter after a keyword is an empty value, and only inside a value
-does it stand for itself. The reading with sound keywords is taken.
+does it stand for itself. Some write single delimiters into values: keywords of the standard
+show where to go on. The reading with sound keywords is taken, the standard's first.
 """
 
 import math
@@ -19,7 +20,8 @@ _BLANK = "\0 \r\n\t\v\f"
 _WHOLE = re.compile(r"0*(\d{1,18})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII)
 _LONGEST_NUMBER = 80
-_STANDARD = re.compile(r"\$(?:P\d+[A-Z]|PAR|TOT|MODE|BYTEORD|DATATYPE|NEXTDATA|(?:BEGIN|END)(?:DATA|STEXT|ANALYSIS))", re.ASCII)
+_SEGMENTS = "(?:BEGIN|END)(?:DATA|STEXT|ANALYSIS)"
+_STANDARD = re.compile(rf"\$(?:P\d+[A-Z]|PAR|TOT|MODE|BYTEORD|DATATYPE|TIMESTEP|SPILLOVER|NEXTDATA|{_SEGMENTS})", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -66,16 +68,31 @@ def parse_text(raw: bytes, where: str, issues: list[str]) -> dict[str, str]:
         raise InputError(fault(where, f"TEXT has {pieces} delimiters", f"at most {_MOST_DELIMITERS}", "Export the file again"))
     runs = _runs(_decoded(raw, issues))
     delimiter = raw[:1].decode("latin-1")
+    taken = _take(runs, delimiter, issues)
+    lost = _lost(taken)
+    if taken.leftover and lost:
+        raise InputError(fault(where, "TEXT holds a keyword without a value", "pairs of keyword and value", "Export the file again"))
+    if taken.leftover:
+        issues.append(f"TEXT ends with {taken.leftover[:20]!r}, a keyword without a value, which was left out")
+    if shifted := [key for key in lost if key in {value for _, value in taken.pairs}]:
+        issues.append(f"TEXT holds {shifted[0]} where a value should stand; keywords may be shifted against their values there")
+    return _unique_keys(taken.pairs, issues)
+
+
+def _take(runs: Sequence[_Run], delimiter: str, issues: list[str]) -> _Reading:
+    """The soundest reading; single delimiters inside values are thought of only where keywords are lost or left over."""
     by_standard, with_empty = _pairs(_join_by_standard(runs, delimiter)), _pairs(_join_with_empty(runs, delimiter))
     at_begin = _pairs(_join_by_standard(runs, delimiter, at_end=False))
     taken = min(by_standard, with_empty, at_begin, key=lambda reading: _unsoundness(reading, delimiter))
+    if taken.leftover or _lacking(taken):
+        resumed = [_pairs(_resume(join(runs, delimiter), delimiter)) for join in (_join_by_standard, _join_with_empty)]
+        best = min(taken, *resumed, key=lambda reading: _unsoundness(reading, delimiter))
+        if best is not taken:
+            issues.append("TEXT holds single delimiters inside values; it was taken up again at the next keyword of the standard")
+            return best
     if taken is with_empty and taken.pairs != by_standard.pairs:
         issues.append("TEXT holds empty values; doubled delimiters were read as such")
-    if taken.leftover:
-        if _unsoundness(taken, delimiter) > 1:
-            raise InputError(fault(where, "TEXT holds a keyword without a value", "pairs of keyword and value", "Export the file again"))
-        issues.append(f"TEXT ends with {taken.leftover[:20]!r}, a keyword without a value, which was left out")
-    return _unique_keys(taken.pairs, issues)
+    return taken
 
 
 def _decoded(raw: bytes, issues: list[str]) -> list[str]:
@@ -135,6 +152,18 @@ def _join_with_empty(runs: Sequence[_Run], delimiter: str) -> list[str]:
     return [*tokens, current] if current else tokens
 
 
+def _resume(tokens: Sequence[str], delimiter: str) -> list[str]:
+    """Tokens where a keyword of the standard never stands as a value: what came before it belonged to the value before."""
+    resumed: list[str] = []
+    for token in tokens:
+        if len(resumed) % 2 and _is_standard(token):
+            stray = resumed.pop()
+            if resumed:
+                resumed[-1] += delimiter + stray
+        resumed.append(token)
+    return resumed
+
+
 def _literals(run: _Run) -> int:
     """Delimiters that belong to the text; the last one of TEXT always ends it."""
     return max(run.delimiters - 1, 0) // 2 if run.last else run.delimiters // 2
@@ -152,14 +181,27 @@ def _is_blank(token: str) -> bool:
     return not token.strip(_BLANK)
 
 
+def _is_standard(token: str) -> bool:
+    return _STANDARD.fullmatch(token.strip(_BLANK).upper()) is not None
+
+
 def _unsoundness(reading: _Reading, delimiter: str) -> int:
-    """Number of things that no sound TEXT has: a key with a delimiter or without text, a keyword as a value, no required keyword."""
+    """Number of things that no sound TEXT has: keywords lost, a key with a delimiter or without text, one without a value."""
+    bad_keys = sum(delimiter in key.removeprefix("$") or not key for key, _ in reading.pairs)
+    return len(_lost(reading)) + bad_keys + bool(reading.leftover)
+
+
+def _lost(reading: _Reading) -> list[str]:
+    """Required keywords that are absent, and keywords of the standard that stand as values and not as keywords."""
+    keys = {key for key, _ in reading.pairs}
+    return _lacking(reading) + [value for _, value in reading.pairs if _is_standard(value) and value.strip(_BLANK).upper() not in keys]
+
+
+def _lacking(reading: _Reading) -> list[str]:
     keywords = dict(reading.pairs)
     n_channels = min(offset(keywords, "$PAR") or 0, len(keywords))
     needed = ["$PAR", "$DATATYPE", "$BYTEORD", *(f"$P{i}{letter}" for i in range(1, n_channels + 1) for letter in "BNR")]
-    bad_keys = sum(delimiter in key.removeprefix("$") or not key for key, _ in reading.pairs)
-    shifted = sum(_STANDARD.fullmatch(value) is not None for _, value in reading.pairs)
-    return sum(key not in keywords for key in needed) + bad_keys + shifted + bool(reading.leftover)
+    return [key for key in needed if key not in keywords]
 
 
 def _unique_keys(pairs: Sequence[tuple[str, str]], issues: list[str]) -> dict[str, str]:

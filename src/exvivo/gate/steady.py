@@ -95,11 +95,14 @@ def _odd_levels(tube: OpenTube, clock: str, time: Array) -> list[tuple[float, fl
 
 
 def _far(values: Array) -> Flags:
-    """Bins (rows) whose median is far from the median of all bins; the ordinary error of a bin's median is never too far."""
+    """Bins (rows) whose median is far from the median of all bins; the ordinary error of a bin's median is never too far.
+
+    Where most values are alike, as in a channel that nothing was measured in, no distance is ordinary and none is called far.
+    """
     levels, errors = medians.medians_by_row(values)
     distance = np.abs(levels - np.median(levels))
     usual = max(_MAD_SD * float(np.median(distance)), float(np.median(errors)))
-    return np.asarray(distance > _LEVEL_MADS * usual)
+    return np.asarray((distance > _LEVEL_MADS * usual) & (usual > 0))
 
 
 def _longest(steady: Flags, counts: NDArray[np.intp]) -> slice | None:

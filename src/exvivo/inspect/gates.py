@@ -54,8 +54,10 @@ def _check_acquisition(gating: Gating) -> Iterator[Finding]:
 
 
 def _check_counts(gating: Gating) -> Iterator[Finding]:
+    """Tubes that markers are measured in: an unstained one that no marker needs may well be empty inside a lineage gate."""
+    needed = {row[name] for row in gating.expressions.rows() for name in ("file", "control_file")}
     for row in gating.tubes.rows():
-        if row["status"] == ExpressionStatus.TOO_FEW_EVENTS:
+        if row["status"] == ExpressionStatus.TOO_FEW_EVENTS and row["file"] in needed:
             evidence = (
                 f"{row['final_count']} of {row['events']} events are left, fewer than {_detail(row).get('least')}; nothing is measured"
             )

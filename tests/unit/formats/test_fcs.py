@@ -276,10 +276,26 @@ def test_keyword_without_value_at_the_end_is_left_out_and_named(tail: bytes) -> 
     assert "TEXT ends with" in issue
 
 
-def test_keywords_shifted_by_one_are_refused() -> None:
-    raw = build(text={"GONE": "x"}).replace(b"GONE/", b"").replace(b"FCS3.0          58", b"FCS3.0          58")
-    with pytest.raises(InputError):
-        fcs.parse(raw[:58] + b"/LOST" + raw[58:])
+@pytest.mark.parametrize("path", ["C:/runs", "C:/runs/today", "C:/a/b/c/d.fcs"])
+def test_single_delimiters_in_a_value_do_not_shift_what_follows(path: str) -> None:
+    raw = build(text={"PATH": path, "$P1G": "2", "$TIMESTEP": "0.5"})
+    assert values(raw) == [[0, 1], [1, 3], [2, 5]]
+    (record,) = fcs.parse(raw)
+    assert record.keywords["PATH"].startswith("C:")
+    assert any("single delimiters" in issue for issue in record.issues) == (path.count("/") % 2 == 1)
+
+
+def test_keyword_as_a_value_is_a_value() -> None:
+    """Perverse, but legal; where the keyword is nowhere else, it is told."""
+    (record,) = fcs.parse(build(text={"X0": "$PAR", "X1": "$P2S"}))
+    assert (record.keywords["X0"], record.keywords["X1"]) == ("$PAR", "$P2S")
+    assert record.issues == ("TEXT holds $P2S where a value should stand; keywords may be shifted against their values there",)
+
+
+def test_keywords_that_nothing_puts_right_are_refused() -> None:
+    raw = build()
+    with pytest.raises(InputError, match=r"\$PAR"):
+        fcs.parse(raw.replace(b"/$", b"$"))
 
 
 def test_end_of_text_one_byte_late_does_not_swallow_data() -> None:
@@ -470,6 +486,12 @@ def test_header_and_text_that_differ_are_settled_by_what_lies_beside(header: tup
     raw = between(header, text, tail)
     assert values(raw) == [[0, 1], [2, 3], [4, 5]]
     assert any("$TOT events fill" in issue for issue in fcs.parse(raw)[0].issues)
+
+
+@pytest.mark.parametrize("tail", [b"", b"0" * 40])
+def test_header_that_counts_from_one_is_settled_by_the_last_delimiter(tail: bytes) -> None:
+    raw = between((1, 1), (0, 0), tail)
+    assert values(raw[:18] + f"{int(raw[18:26]) + 1:8d}".encode() + raw[26:]) == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_two_places_with_as_much_for_them_are_refused() -> None:
