@@ -10,6 +10,7 @@ branches use one name.
 Rectangles stay on the linear scale, where FlowJo stores them, and an edge that lies on the
 end of its axis is open, since FlowJo keeps the events beyond the axis there. Polygons are
 straight between vertices on the display scale, ellipses are stored in 256ths of the axes.
+Where FlowJo counted, a polygon becomes the outline of the steps that FlowJo looks at.
 
 Events beyond the end of an axis are shown at its end: polygons that touch an end are carried
 beyond it, and the biexponential and logarithmic scales end there by themselves. FlowJo gates
@@ -24,7 +25,8 @@ another file, since neither document types nor entities are read.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote
@@ -34,6 +36,7 @@ from lxml import etree
 
 from exvivo.errors import InputError, fault
 from exvivo.formats.markup import parse_markup
+from exvivo.formats.outlines import outline
 from exvivo.formats.populations import NEAR, Ends, NotUnderstoodError, Populations, complement, open_ends
 from exvivo.numerics import cells
 from exvivo.study.design import (
@@ -67,6 +70,10 @@ _SCALES: Mapping[str, tuple[TransformKind, tuple[str, ...]]] = MappingProxyType(
 _MATRIX = "workspace"
 _DISPLAY = 256.0
 _FAR = 1e6
+_HAIR = 1e-9  # of an axis: steps hold their lower and not their upper ends
+_FEWEST, _MOST = 2, 1024  # steps of an axis; FlowJo writes 256
+_LEAST = 1e-300  # what FlowJo before 10.6 takes a vertex at or below zero for on a logarithmic axis
+_FLOORED_SINCE = (10, 6)
 _TIME = "TIME"
 _CHANNEL = re.compile(r"\$P(\d+)N")
 _REDRAW = "Correct it in FlowJo and save the workspace again"
@@ -77,7 +84,7 @@ _TOP = "a FlowJo 10 workspace"
 class _Axis:
     """Scale of one channel: linear from ``bottom`` to ``top`` without a transform; ``problem`` if it is not understood.
 
-    ``unit`` is our value of FlowJo's 1.
+    ``unit`` is our value of FlowJo's 1, ``binned`` whether FlowJo looks at polygons on this axis in steps.
     """
 
     bottom: float
@@ -85,6 +92,7 @@ class _Axis:
     unit: float = 1.0
     transform: Transform | None = None
     problem: str = ""
+    binned: bool = False
 
     def position(self, value: float) -> float:
         """Where a linear value is shown, 0 at the bottom and 1 at the top."""
@@ -92,12 +100,51 @@ class _Axis:
             return (value - self.bottom) / (self.top - self.bottom)
         return float(cells.to_scale(self.transform.kind, value, self.transform.parameters))
 
+    @property
+    def is_stepped(self) -> bool:
+        """Whether FlowJo's steps on a scale of this kind are known."""
+        return self.transform is None or self.transform.kind in (TransformKind.BIEX, TransformKind.FLOORED_LOG)
+
+    def step(self, value: float, steps: int, *, floored: bool) -> int:
+        """Step on which FlowJo puts a vertex; on a logarithmic axis values at or below zero lie at its floor or far below."""
+        if self.transform is not None and self.transform.kind == TransformKind.BIEX:
+            return math.floor(self.position(value) * steps + _HAIR)
+        if self.transform is None:
+            return math.floor(self.position(value) * steps + 0.5)
+        if value <= 0 and floored:
+            return 0
+        parameters = self.transform.parameters
+        return math.floor((math.log10(max(value, _LEAST)) - math.log10(parameters["offset"])) / parameters["decades"] * steps + 0.5)
+
+    def cells(self, steps: int) -> int:
+        """Steps on which an event may lie: biex has one more, for what lies at its top or above."""
+        return steps + 1 if self.transform is not None and self.transform.kind == TransformKind.BIEX else steps
+
+    def edge(self, cell: int, steps: int) -> float:
+        """Where a step begins, on the scale of a gate; the outermost ones are open."""
+        low, span = (0.0, 1.0) if self.transform is not None else (self.bottom, self.top - self.bottom)
+        if cell <= 0 or cell >= self.cells(steps):
+            return low + (-_FAR if cell <= 0 else _FAR) * span
+        shift = 0.0 if self.cells(steps) > steps else 0.5
+        return low + ((cell - shift) / steps - _HAIR) * span
+
     def ends(self) -> Ends | None:
         """Where polygons are open; None on scales that end by themselves."""
         if self.transform is None:
             reach = _FAR * (self.top - self.bottom)
             return Ends(self.bottom, self.top, self.bottom - reach, self.top + reach)
         return None if self.transform.kind in (TransformKind.BIEX, TransformKind.FLOORED_LOG) else Ends(0.0, 1.0, -_FAR, _FAR)
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Whether polygons are looked at in FlowJo's steps, and whether vertices at or below zero lie at the floor of a logarithmic axis.
+
+    FlowJo's own counts are reached with its steps; where it counted nothing, events are compared with the polygon as drawn.
+    """
+
+    used: bool
+    floored: bool
 
 
 @dataclass(slots=True)
@@ -110,6 +157,7 @@ class _Sample:
     affixes: tuple[str, str] = ("", "")
     names: dict[str, str] = field(default_factory=dict)
     derived: frozenset[str] = frozenset()
+    steps: _Steps = _Steps(used=False, floored=True)
     units: Mapping[str, float] = field(default_factory=dict)
     timestep: float = 1.0
 
@@ -139,7 +187,13 @@ def parse(source: Path | bytes) -> tuple[SampleGates, ...]:
     elements = root.findall("SampleList/Sample")
     if not elements:
         raise InputError(fault(where, "the workspace holds no samples", "one or more", "Add the FCS files in FlowJo and save it again"))
-    return tuple(_read_sample(where, element) for element in elements)
+    steps = _Steps(any(_count(one) is not None for one in root.iter("Population")), _version(root) >= _FLOORED_SINCE)
+    return tuple(_read_sample(where, element, steps) for element in elements)
+
+
+def _version(root: etree._Element) -> tuple[int, ...]:
+    parts = re.match(r"(\d+)\.(\d+)", str(root.get("flowJoVersion") or ""))
+    return (0, 0) if parts is None else (int(parts[1]), int(parts[2]))
 
 
 def _root(raw: bytes, where: str) -> etree._Element:
@@ -153,14 +207,15 @@ def _root(raw: bytes, where: str) -> etree._Element:
     return root
 
 
-def _read_sample(where: str, element: etree._Element) -> SampleGates:
+def _read_sample(where: str, element: etree._Element, steps: _Steps) -> SampleGates:
     node = element.find("SampleNode")
     data = element.find("DataSet")
     name = _plain(node, "name") or ""
     file = unquote((_plain(data, "uri") or "").rsplit("/", 1)[-1])
     keywords = {_plain(key, "name") or "": _plain(key, "value") or "" for key in element.iterfind("Keywords/Keyword")}
     found = Populations(f"{where}, sample '{name or file}'", _REDRAW)
-    sample = _Sample(found, names=_keyword_names(keywords), units=_units(keywords), timestep=_positive(keywords.get("$TIMESTEP")))
+    names, units, timestep = _keyword_names(keywords), _units(keywords), _positive(keywords.get("$TIMESTEP"))
+    sample = _Sample(found, names=names, units=units, timestep=timestep, steps=steps)
     sample.derived = frozenset(_plain(one, "name") or "" for one in element.iter("DerivedParameter"))
     _guarded(sample, element, "compensation", _read_matrix)
     for axis in element.iterfind("Transformations/*"):
@@ -258,7 +313,9 @@ def _read_axis(sample: _Sample, element: etree._Element) -> None:
         unit = 1.0 if gain in (1.0, sample.timestep) else sample.timestep / gain
     else:
         unit = sample.unit(name) / (gain if _tag(element) == "linear" else 1.0)
-    sample.axes[name] = _axis(element, unit)
+    axis = _axis(element, unit)
+    binned = not axis.problem and axis.is_stepped and (axis.transform is not None or (name.upper() != _TIME and gain == 1.0))
+    sample.axes[name] = replace(axis, binned=binned)
 
 
 def _axis(element: etree._Element, unit: float) -> _Axis:
@@ -338,7 +395,7 @@ def _read_gate(sample: _Sample, element: etree._Element, path: str, parent: str 
     if kind == "RectangleGate":
         sample.found.add(RectangleGate(drawn, parent, tuple(_side(*axis) for axis in axes)))
     elif kind == "PolygonGate":
-        sample.found.add(_polygon(shape, drawn, parent, [axis[1:] for axis in axes]))
+        sample.found.add(_polygon(sample, shape, drawn, parent, [axis[1:] for axis in axes]))
     else:
         sample.found.add(_ellipse(shape, drawn, parent, [axis[1:] for axis in axes]))
     if not inside:
@@ -384,20 +441,51 @@ def _understood(dimension: Dimension, axis: _Axis | None) -> _Axis:
     return axis
 
 
-def _polygon(shape: etree._Element, path: str, parent: str | None, axes: Sequence[tuple[Dimension, _Axis | None]]) -> PolygonGate:
+def _polygon(
+    sample: _Sample, shape: etree._Element, path: str, parent: str | None, axes: Sequence[tuple[Dimension, _Axis | None]]
+) -> PolygonGate | RectangleGate:
     if len(axes) != 2:
         raise NotUnderstoodError(f"a polygon in {len(axes)} dimensions", "two")
     scales = [_understood(*axis) for axis in axes]
-    vertices = []
-    for vertex in shape.iterfind(_name("gating", "vertex")):
-        x, y = (_shown(axis, value * axis.unit) for value, axis in zip(_coordinates(vertex), scales, strict=True))
-        vertices.append((x, y))
-    if len(vertices) < 3:
-        raise NotUnderstoodError(f"a polygon of {len(vertices)} vertices", "three or more")
+    given = [
+        tuple(value * axis.unit for value, axis in zip(_coordinates(vertex), scales, strict=True))
+        for vertex in shape.iterfind(_name("gating", "vertex"))
+    ]
+    if len(given) < 3:
+        raise NotUnderstoodError(f"a polygon of {len(given)} vertices", "three or more")
+    first, second = (Dimension(d.channel, d.compensation, axis.transform) for (d, _), axis in zip(axes, scales, strict=True))
+    steps = int(_positive(_attribute(shape, "gateResolution")))
+    is_quadrant = (_attribute(shape, "quadId") or "-1") != "-1"
+    if sample.steps.used and _FEWEST <= steps <= _MOST and not is_quadrant and all(axis.binned for axis in scales):
+        corners = [[axis.step(v, steps, floored=sample.steps.floored) for v, axis in zip(vertex, scales, strict=True)] for vertex in given]
+        return _binned(path, parent, (first, second), (scales[0], scales[1]), corners, steps)
+    vertices = [(_shown(scales[0], x), _shown(scales[1], y)) for x, y in given]
     if not np.all(np.isfinite(vertices)):
         raise NotUnderstoodError("a vertex lies outside its scale", "vertices that can be shown")
-    first, second = (Dimension(d.channel, d.compensation, axis.transform) for (d, _), axis in zip(axes, scales, strict=True))
     return PolygonGate(path, parent, (first, second), tuple(open_ends(vertices, [axis.ends() for axis in scales])))
+
+
+def _binned(
+    path: str,
+    parent: str | None,
+    sides: tuple[Dimension, Dimension],
+    axes: tuple[_Axis, _Axis],
+    corners: Sequence[Sequence[int]],
+    steps: int,
+) -> PolygonGate | RectangleGate:
+    """Outline of the steps that lie in a polygon of steps or on its edge: so FlowJo tests an event's steps, not its value."""
+    way = _way_around(tuple((x, y) for x, y in corners), (axes[0].cells(steps), axes[1].cells(steps)))
+    if not way:
+        return RectangleGate(path, parent, (replace(sides[0], low=0.0, high=0.0),))
+    return PolygonGate(path, parent, sides, tuple((axes[0].edge(column, steps), axes[1].edge(row, steps)) for column, row in way))
+
+
+@lru_cache(maxsize=1024)
+def _way_around(corners: tuple[tuple[int, int], ...], shape: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Samples of a group have the same gates, so that most ways are found once."""
+    x, y = np.meshgrid(*(np.arange(size, dtype=np.float64) for size in shape), indexing="ij")
+    inside = cells.in_polygon(x.ravel(), y.ravel(), np.array(corners, dtype=np.float64)).reshape(shape)
+    return tuple(outline(inside)) if inside.any() else ()
 
 
 def _shown(axis: _Axis, value: float) -> float:

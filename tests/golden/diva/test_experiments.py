@@ -137,17 +137,6 @@ def test_a_file_is_found_by_specimen_and_tube(folder: Path) -> None:
     assert own.file == "124500.fcs"
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_outline_holds_the_cells_and_no_others(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    inside = np.zeros((256, 256), dtype=bool)
-    inside[100:112, 100:112] = rng.random((12, 12)) < 0.5
-    outline = diva._outline(inside)
-    x, y = np.meshgrid(np.arange(256) + 0.5, np.arange(256) + 0.4, indexing="ij")
-    found = cells.in_polygon(x.ravel(), y.ravel(), np.array(outline, dtype=float)).reshape(256, 256)
-    np.testing.assert_array_equal(found, inside)
-
-
 def test_polygon_reaches_beyond_the_ends_that_it_touches(folder: Path) -> None:
     polygon = next(gate for gate in samples(folder)[0].tree.gates if gate.name == "P1/P2")
     assert isinstance(polygon, PolygonGate)
