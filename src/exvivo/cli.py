@@ -360,6 +360,7 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     out: Path,
     sample: str | None = None,
     membership: Path | None = None,
+    beads: Path | None = None,
     workers: Workers = 0,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -380,11 +381,13 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
         folder for the populations table
     membership
         also write one boolean per event and population to this Parquet file
+    beads
+        table file,channel,values of calibration beads: medians are also given in molecules
     """
-    from exvivo.pipeline import gate_files
+    from exvivo.pipeline import GatingChoice, gate_files
 
     with _work(workers, cluster) as work:
-        written = gate_files(files, gates, out, membership, sample, work)
+        written = gate_files(files, gates, out, GatingChoice(sample, membership, beads), work)
     _print_findings(written.findings)
     return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 

@@ -22,12 +22,14 @@ from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
+from exvivo.gate.beads import attach_molecules, calibrate_beads, judge_beads, tabulate_beads
 from exvivo.gate.files import describe_tubes, gate_tubes
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
+from exvivo.read.beads import read_beads
 from exvivo.read.events import find_tubes
 from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
@@ -399,29 +401,46 @@ def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple
     return rules.model_copy(update={"curve": found.rules}), [told]
 
 
-def gate_files(
-    files: Sequence[Path], gates: Path, out: Path, membership: Path | None = None, sample: str | None = None, work: Work | None = None
-) -> Written:
+@dataclass(frozen=True, slots=True)
+class GatingChoice:
+    """How FCS files are gated outside a study.
+
+    Parameters
+    ----------
+    sample : name or number of the workspace's sample whose gates hold for all files; without it, each file is looked up by its name
+    membership : Parquet file for one boolean per event and population
+    beads : table of calibration beads, whose conversions give medians in molecules
+    """
+
+    sample: str | None = None
+    membership: Path | None = None
+    beads: Path | None = None
+
+
+def gate_files(files: Sequence[Path], gates: Path, out: Path, choice: GatingChoice | None = None, work: Work | None = None) -> Written:
     """Populations of FCS files under any supported gate file, written as populations.csv into a folder.
 
-    ``files`` may be folders; ``sample`` names the workspace's sample whose gates hold for all files; without it, each file is
-    looked up by its name. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
-    read does not stop the others.
+    ``files`` may be folders. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
+    read does not stop the others. With beads, beads.csv and bead_peaks.csv stand beside it.
 
     Raises
     ------
-    InputError : a file does not exist, none or the gate file cannot be read, or the workspace has no or several samples for a file
-    DesignError : the gates name channels or matrices that a file lacks
+    InputError : a file does not exist, none, the gates or the beads cannot be read, or the workspace has no or several samples for a file
+    DesignError : the gates name channels or matrices that a file lacks, or the beads do not show their populations
     """
+    choice = choice or GatingChoice()
     described, unreadable = describe_tubes(find_tubes(files))
-    own = read_sample_gates(gates, [file.path for file in described], sample)
+    own = read_sample_gates(gates, [file.path for file in described], choice.sample)
+    calibrated = calibrate_beads(read_beads(choice.beads)) if choice.beads is not None else ()
     given = work or Work()
     remembering = Work(given.executor, memo_in(out / MEMO), given.progress)
-    gated = gate_tubes(described, own, remembering, members=membership is not None)
-    findings = tabulate_findings((*unreadable, *gated.found))
-    written = write_files(out, {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)})
-    if membership is not None:
-        written += write_files(membership.parent, {membership.name: compose_parquet(gated.members)})
+    gated = gate_tubes(described, own, remembering, members=choice.membership is not None)
+    populations, differing = attach_molecules(gated.populations, described, calibrated)
+    findings = tabulate_findings((*unreadable, *gated.found, *judge_beads(calibrated), *differing))
+    tables = [populations, *(tabulate_beads(calibrated) if calibrated else ()), findings]
+    written = write_files(out, {f"{table.kind.name}.csv": compose_csv(table.frame) for table in tables})
+    if choice.membership is not None:
+        written += write_files(choice.membership.parent, {choice.membership.name: compose_parquet(gated.members)})
     return Written(written, findings)
 
 

@@ -37,6 +37,8 @@ class FindingCode(StrEnum):
     COMPENSATION_MISSING = "compensation-missing"
     CHANNEL_MISSING = "channel-missing"
     VOLTAGE_DIFFERS = "voltage-differs"
+    BEADS_REFUSED = "beads-refused"
+    BEADS_SLOPE = "beads-slope"
     GATE_YIELD_DIFFERS = "gate-yield-differs"
     VALUE_OUT_OF_RANGE = "value-out-of-range"
     POPULATION_MISMATCH = "population-mismatch"

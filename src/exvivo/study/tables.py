@@ -363,7 +363,7 @@ POPULATIONS = TableKind(
         _count("stored_count", "count stored in the gate file, if any"),
     ),
     ("file", "path"),
-    extra="one median column per channel (linear compensated scale)",
+    extra="one median column per channel (linear compensated scale), and with beads one mesf column per calibrated channel (molecules)",
 )
 
 SKETCHES = TableKind(

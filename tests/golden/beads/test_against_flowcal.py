@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from numpy.typing import NDArray
 
 from exvivo.formats import fcs
 from exvivo.numerics.beads import Conversion, Fate, Peak, find_populations, fit_conversion, select_singlets, summarise_peaks
+from exvivo.pipeline import GatingChoice, gate_files
 from exvivo.study.design import Channel
 
 Known = tuple[float | None, ...]
@@ -131,3 +133,22 @@ def test_beads_whose_two_dimmest_populations_run_together(shared_data: Path, cha
     medians, values = used(peaks[channel], peer.known)
     assert np.all(np.abs(apart(fit_conversion(medians, values), peer)) < most)
     assert sum(peak.fate is Fate.USED for peak in peaks["FITC-A"]) == 2
+
+
+def test_real_tubes_beside_their_beads(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / TASBE
+    values = ";".join("" if value is None else f"{value:g}" for value in PE_TEXAS_RED.known)
+    (tmp_path / "beads.csv").write_text(f"file,channel,values\n{folder.as_posix()},PE-Tx-Red-YG-A,{values}\n", encoding="utf-8")
+    side = '<gating:dimension gating:compensation-ref="uncompensated" gating:min="0"><data-type:fcs-dimension data-type:name="FSC-A"/>'
+    (tmp_path / "gates.xml").write_text(
+        '<gating:Gating-ML xmlns:gating="http://www.isac-net.org/std/Gating-ML/v2.0/gating" '
+        'xmlns:data-type="http://www.isac-net.org/std/Gating-ML/v2.0/datatypes"><gating:RectangleGate gating:id="All">'
+        f"{side}</gating:dimension></gating:RectangleGate></gating:Gating-ML>",
+        encoding="utf-8",
+    )
+    tubes = [folder.parent / name for name in ("blank.fcs", "mkate.fcs")]
+    gate_files(tubes, tmp_path / "gates.xml", tmp_path, GatingChoice(beads=tmp_path / "beads.csv"))
+    table = pl.read_csv(tmp_path / "populations.csv")
+    medians = np.abs(table["median_PE-Tx-Red-YG-A"].to_numpy())
+    by_peer = math.exp(PE_TEXAS_RED.intercept) * medians**PE_TEXAS_RED.slope
+    assert np.abs(table["mesf_PE-Tx-Red-YG-A"].to_numpy()) == pytest.approx(by_peer, rel=0.02)

@@ -9,7 +9,7 @@ import pytest
 from exvivo.cli import main
 from exvivo.errors import DesignError, InputError
 from exvivo.formats import fcs
-from exvivo.pipeline import gate_files
+from exvivo.pipeline import GatingChoice, gate_files
 from exvivo.read.gates import read_gates, read_sample_gates
 from exvivo.study.design import Channel
 
@@ -60,7 +60,7 @@ def workspace(folder: Path, *samples: str) -> Path:
 
 
 def gated(folder: Path, gates: Path, *names: str, chosen: str | None = None) -> tuple[pl.DataFrame, list[str]]:
-    written = gate_files([folder / name for name in names or ("a.fcs",)], gates, folder / "out", sample=chosen)
+    written = gate_files([folder / name for name in names or ("a.fcs",)], gates, folder / "out", GatingChoice(sample=chosen))
     return pl.read_csv(folder / "out" / "populations.csv"), [str(row["evidence"]) for row in written.findings.rows()]
 
 
