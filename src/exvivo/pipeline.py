@@ -17,13 +17,14 @@ from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.calibrate.vendor import match_vendor
-from exvivo.engine import Progress, Silence, Work
+from exvivo.engine import Progress, Silence, Work, digest_file
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
 from exvivo.gate.beads import attach_molecules, calibrate_beads, judge_beads, tabulate_beads
-from exvivo.gate.files import describe_tubes, gate_tubes
+from exvivo.gate.boundaries import list_boundaries
+from exvivo.gate.files import Described, describe_tubes, gate_tubes
 from exvivo.inspect import inspect_study
 from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
@@ -35,6 +36,7 @@ from exvivo.read.gates import read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
+from exvivo.report.miflowcyt import LISTED, ListedFile, list_for_files
 from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import SIZES as EVENTS_OF
@@ -66,6 +68,7 @@ from exvivo.store import (
     verify_record,
     write_files,
 )
+from exvivo.study.cytometry import acquisition_of
 from exvivo.study.deciding import DECISIONS, Choice, question_choice
 from exvivo.study.decisions import Decision, Decisions
 from exvivo.study.findings import Finding, FindingCode
@@ -421,7 +424,8 @@ def gate_files(files: Sequence[Path], gates: Path, out: Path, choice: GatingChoi
     """Populations of FCS files under any supported gate file, written as populations.csv into a folder.
 
     ``files`` may be folders. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
-    read does not stop the others. With beads, beads.csv and bead_peaks.csv stand beside it.
+    read does not stop the others. Beside it stands the MIFlowCyt list as far as
+    files and gates answer it, and with beads beads.csv and bead_peaks.csv.
 
     Raises
     ------
@@ -437,11 +441,19 @@ def gate_files(files: Sequence[Path], gates: Path, out: Path, choice: GatingChoi
     gated = gate_tubes(described, own, remembering, members=choice.membership is not None)
     populations, differing = attach_molecules(gated.populations, described, calibrated)
     findings = tabulate_findings((*unreadable, *gated.found, *judge_beads(calibrated), *differing))
-    tables = [populations, *(tabulate_beads(calibrated) if calibrated else ()), findings]
+    boundaries = list_boundaries(own, f"drawn in {gates.name}")
+    checklist = list_for_files(_listed(described), boundaries, populations.frame, f"{gates.name} (sha256 {digest_file(gates)})")
+    tables = [populations, *(tabulate_beads(calibrated) if calibrated else ()), checklist, findings]
     written = write_files(out, {f"{table.kind.name}.csv": compose_csv(table.frame) for table in tables})
     if choice.membership is not None:
         written += write_files(choice.membership.parent, {choice.membership.name: compose_parquet(gated.members)})
     return Written(written, findings)
+
+
+def _listed(described: Sequence[Described]) -> list[ListedFile]:
+    """Files for the MIFlowCyt list, with the digests that it prints."""
+    digests = [digest_file(file.path) for file in described[:LISTED]] + [""] * len(described[LISTED:])
+    return [ListedFile(file.name, digest, acquisition_of(file.records[0])) for file, digest in zip(described, digests, strict=True)]
 
 
 def describe_fcs(path: Path) -> dict[str, Any]:

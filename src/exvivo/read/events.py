@@ -10,6 +10,7 @@ from exvivo.engine import Parcel, Work
 from exvivo.errors import InputError, fault
 from exvivo.formats import fcs
 from exvivo.read.sources import Source
+from exvivo.study.cytometry import acquisition_of
 from exvivo.study.design import EventsRecord
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.statuses import Severity
@@ -78,7 +79,7 @@ def read_events(folder: Path, sources: Sequence[Source], work: Work) -> tuple[Ta
     findings : one for every file that cannot be read
     """
     items = [EventsFile(str(folder / source.path), source.path, source.sha256) for source in sources]
-    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=2)
+    parcels = work.map(describe_file, items, key=lambda item: [item.file, item.sha256], label="reading cytometry", version=3)
     rows = [row for parcel in parcels for row in parcel.facts["rows"]]
     return EVENTS.from_rows(rows), tuple(
         Finding(FindingCode.FILE_UNREADABLE, Severity.ERROR, item.file, parcel.facts["problem"], "Export the file again from the cytometer")
@@ -108,4 +109,5 @@ def _row(item: EventsFile, record: EventsRecord) -> Mapping[str, object]:
         "voltages": json.dumps({c.name: c.voltage for c in record.channels if c.voltage is not None}, ensure_ascii=False),
         "spillover": None if matrix is None else json.dumps(matrix, ensure_ascii=False),
         "issues": json.dumps(list(record.issues), ensure_ascii=False),
+        "acquisition": acquisition_of(record).to_json(),
     }

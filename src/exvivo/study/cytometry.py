@@ -1,11 +1,125 @@
-"""Nouns and tables of cytometry that few need: calibration beads and what was made of them."""
+"""Nouns and tables of cytometry that few need: how files were acquired, the MIFlowCyt list, calibration beads."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from exvivo.study.columns import COUNT, REAL, TEXT, Column, TableKind
+from exvivo.study.design import EventsRecord, SpilloverMatrix
+
+WITHHELD = ("$OP", "$SRC", "$SMNO", "$EXP", "$PROJ", "$CELLS", "$INST", "$COM", "$LAST_MODIFIER", "EXPORT USER NAME")
+"""Keywords in which names of people stand: only that they are there is ever told."""
+
+
+_NOTHING = frozenset({"", "NA", "N/A"})
+"""What cytometers write for nothing."""
+
+
+class Spillover(StrEnum):
+    """What a file says about spillover."""
+
+    GIVEN = "given"
+    IDENTITY = "identity"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One channel as it was acquired: $PnN, $PnS, $PnV, $PnG, $PnF, $PnL, $PnO, $PnT; empty text for what the file does not say."""
+
+    name: str
+    marker: str
+    voltage: float | None
+    gain: float
+    filter: str
+    laser: str
+    power: str
+    detector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """What one FCS data set says about its own making, without names of people; ``withheld`` are the keywords that hold such."""
+
+    version: str
+    events: int
+    cytometer: str
+    serial: str
+    software: str
+    date: str
+    settings: tuple[Setting, ...]
+    spillover: Spillover
+    withheld: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+
+def acquisition_of(record: EventsRecord) -> Acquisition:
+    """How a data set was acquired, from its keywords."""
+    keywords = record.keywords
+
+    def say(*keys: str) -> str:
+        return next((text for key in keys if (text := keywords.get(key, "").strip()) not in _NOTHING), "")
+
+    settings = tuple(
+        Setting(channel.name, channel.marker, channel.voltage, channel.gain, *(say(f"$P{n}{letter}") for letter in "FLOT"))
+        for n, channel in enumerate(record.channels, 1)
+    )
+    withheld = tuple(key for key in WITHHELD if say(key))
+    software, date = say("CREATOR", "$SYS"), say("$DATE")
+    head = record.version, record.n_events, say("$CYT"), say("$CYTSN", "CYTNUM")
+    return Acquisition(*head, software, date, settings, _spillover(record.spillover), withheld)
+
+
+def acquisition_from(text: str) -> Acquisition:
+    """The inverse of ``Acquisition.to_json``."""
+    facts = json.loads(text)
+    settings = tuple(Setting(**one) for one in facts.pop("settings"))
+    return Acquisition(settings=settings, spillover=Spillover(facts.pop("spillover")), withheld=tuple(facts.pop("withheld")), **facts)
+
+
+def _spillover(matrix: SpilloverMatrix | None) -> Spillover:
+    if matrix is None:
+        return Spillover.NONE
+    plain = all(value == (row == column) for row, line in enumerate(matrix.matrix) for column, value in enumerate(line))
+    return Spillover.IDENTITY if plain else Spillover.GIVEN
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """One gate as it was used: its path, how it was found, its geometry as JSON."""
+
+    path: str
+    method: str
+    geometry: str
+
+
+class ItemStatus(StrEnum):
+    """How far an item of a reporting list is answered."""
+
+    FILLED = "filled"
+    PARTLY = "partly"
+    MISSING = "missing"
+
+
+MIFLOWCYT = TableKind(
+    "miflowcyt",
+    "the minimum information about a flow cytometry experiment (MIFlowCyt 1.0), item by item, from protocol, files and gates",
+    (
+        Column("item", TEXT, "number in the standard", required=True),
+        Column("section", TEXT, "section of the standard", required=True),
+        Column("asked", TEXT, "what the standard asks for", required=True),
+        Column("status", TEXT, "how far it is answered", allowed=tuple(s.value for s in ItemStatus), required=True),
+        Column("value", TEXT, "the answer"),
+        Column("source", TEXT, "where it was taken from"),
+        Column("to_add", TEXT, "what a person has to add"),
+    ),
+    ("item",),
+)
 
 
 class BeadStatus(StrEnum):

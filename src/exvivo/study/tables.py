@@ -8,6 +8,7 @@ polars frame against it and returns a frozen ``Table``. The same declaration hea
 from collections.abc import Sequence
 
 from exvivo.study.columns import COUNT, FLAG, REAL, TEXT, Column, Table, TableKind
+from exvivo.study.cytometry import MIFLOWCYT
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
 from exvivo.study.statuses import (
     ChartBase,
@@ -28,7 +29,7 @@ from exvivo.study.statuses import (
 
 __all__ = ["Column", "Table", "TableKind"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 def _key(name: str, meaning: str) -> Column:
@@ -301,6 +302,7 @@ EVENTS = TableKind(
         _text("voltages", "JSON: $PnV by channel"),
         _text("spillover", "JSON: the file's own spillover matrix"),
         _text("issues", "JSON: what was odd but readable"),
+        _text("acquisition", "JSON: cytometer, date, settings of every channel; no names of people"),
     ),
     ("file", "index"),
 )
@@ -556,6 +558,6 @@ EXCLUSIONS = TableKind(
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
     READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, POPULATIONS, EXPRESSIONS,
-    CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS,
+    CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS, MIFLOWCYT,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

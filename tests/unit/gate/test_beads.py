@@ -63,7 +63,7 @@ def test_known_molecules_are_recovered_within_one_per_cent(session: Path) -> Non
 
 def test_medians_are_given_in_molecules(session: Path, tmp_path: Path) -> None:
     written, table = run(session, tmp_path)
-    assert [path.name for path in written.files] == ["populations.csv", "beads.csv", "bead_peaks.csv", "findings.csv"]
+    assert [path.name for path in written.files] == ["populations.csv", "beads.csv", "bead_peaks.csv", "miflowcyt.csv", "findings.csv"]
     (mesf,) = table["mesf_PE-A"].to_list()
     assert mesf == pytest.approx(1000 * PER_UNIT, rel=0.01)
     assert "mesf_FITC-A" not in table.columns
