@@ -126,16 +126,18 @@ def judge_beads(calibrated: Sequence[CalibratedChannel]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def convert_delta(one: CalibratedChannel, delta: float, se: float) -> tuple[float, float | None] | None:
-    """Difference of two medians in molecules with its standard error; None unless molecules are proportional to fluorescence.
+def convert_delta(
+    one: CalibratedChannel, median: tuple[float, float], background: tuple[float, float]
+) -> tuple[float, float | None] | None:
+    """Molecules of a median less those of its control's, with the standard error; each median comes with its own.
 
-    With a slope of 1 a difference converts as a median does. With another slope it would depend on where on
-    the scale the two medians lie, and would be no number of molecules.
+    Both medians are converted, then subtracted: molecules add up, fluorescence does so only where the slope is 1. None where
+    the channel could not be calibrated, and where its slope is so far from 1 that compensation, a sum of fluorescences, is itself in doubt.
     """
     conversion = one.conversion
     if conversion is None or abs(conversion.slope - 1.0) > SLOPE_TOLERANCE:
         return None
-    return float(conversion.convert(np.array([delta]))[0]), conversion.error(delta, se)
+    return conversion.difference(median, background)
 
 
 def _calibrate_file(beads: BeadSet, channels: Sequence[Channel], events: Array) -> list[CalibratedChannel]:
@@ -152,7 +154,7 @@ def _calibrate_file(beads: BeadSet, channels: Sequence[Channel], events: Array) 
         expected = "as many populations as the table has values, in about equal parts"
         raise DesignError(fault(beads.file, found, expected, "Check the file, or correct the number of values"))
     by_name = {channel.name: at for at, channel in reversed(list(enumerate(channels)))}
-    told_apart_by = channels[lights[populations.channel]].name
+    told_apart_by = ", ".join(channels[lights[at]].name for at in populations.channels)
     return [
         _calibrate_channel(
             CalibratedChannel(beads.file, channels[by_name[name]], told_apart_by, known, (), None, None), column, populations

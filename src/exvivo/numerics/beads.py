@@ -2,8 +2,9 @@
 
 Rainbow beads are a mixture, in about equal parts, of a known number of populations; each has a known
 brightness in each channel. The channel that tells most populations apart names the population of every
-bead, for all channels. Populations that run together at the dim or at the bright end are known by their
-share of the beads; they are counted and not used. Two and more events at once are left out by scatter.
+bead, for all channels. Populations that run together at its dim or at its bright end are known by their
+share of the beads; another channel may tell these apart, else they are not used. Two and more beads at once
+are left out by scatter.
 """
 
 import math
@@ -22,9 +23,12 @@ Labels = NDArray[np.intp]
 
 NOBODY = -1
 """Label of an event that belongs to no population that stands alone."""
+_LOW, _HIGH = -2, -3  # labels, while populations are looked for, of those that run together at the ends
 
-_BINS, _SMOOTHING, _DEPTH = 512, 4.0, 0.2
+_BINS, _DEPTH = 512, 0.2
+_SMOOTHINGS = (4.0, 8.0, 16.0)  # bins; few beads need more of it
 _DEBRIS = 0.25  # a peak with less than this part of an equal share of the beads is no population
+_APART = 2.0  # medians of neighbours, in sums of their spreads: noise cut in two is 1.3 apart
 _UNEVEN = 0.4  # how far, in shares of one population, the share of a peak may lie from a whole number of them
 _SINGLET = 4.0  # squared distance from the centre of scatter: 86 % of a normal cloud
 _FITTED_ON = 50_000
@@ -46,17 +50,17 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Populations:
-    """Which population each event belongs to, from the dimmest (0), by the channel that tells most of them apart.
+    """Which population each event belongs to, from the dimmest (0).
 
     Attributes
     ----------
-    channel : index of that channel
-    labels : ndarray, shape (n_events,); ``NOBODY`` for events of populations that run together, and for debris
-    merged : populations that run together at the dim and at the bright end
-    separation : smallest distance of two neighbouring medians, in sums of their spreads
+    channels : indices of the channels that told them apart, the one that told most of them first
+    labels : ndarray, shape (n_events,); ``NOBODY`` for events of populations that run together in every channel, and for debris
+    merged : populations that run together, at the dim and at the bright end of the first channel
+    separation : smallest distance of two neighbouring medians in the first channel, in sums of their spreads
     """
 
-    channel: int
+    channels: tuple[int, ...]
     labels: Labels
     merged: tuple[int, int]
     separation: float
@@ -100,12 +104,34 @@ class Conversion:
         return np.asarray(np.sign(values) * math.exp(self.intercept) * np.abs(values) ** self.slope, dtype=np.float64)
 
     def error(self, value: float, se: float = 0.0) -> float | None:
-        """Standard error of the converted value from that of the value and from the curve's; None without degrees of freedom, or at 0."""
-        if self.covariance is None or value == 0.0:
-            return None
-        toward = np.array([math.log(abs(value)), 1.0])
-        variance = float(toward @ self.covariance[:2, :2] @ toward) + (self.slope * se / value) ** 2
-        return float(abs(self.convert(np.array([value]))[0])) * math.sqrt(variance)
+        """Standard error of the converted value from that of the value and from the curve's; None without degrees of freedom."""
+        return self.difference((value, se), (0.0, 0.0))[1]
+
+    def difference(self, above: tuple[float, float], below: tuple[float, float]) -> tuple[float, float | None]:
+        """Molecules of one value less those of another, and the standard error; None without degrees of freedom.
+
+        Parameters
+        ----------
+        above, below : two values of independent error, each with its standard error
+
+        Notes
+        -----
+        Delta method. Both values lie on one curve, so that its errors are shared. Within its own error of zero a value has
+        the slope that the curve has at that error.
+        """
+        values = np.array([above[0], below[0]])
+        molecules = self.convert(values)
+        found = float(molecules[0] - molecules[1])
+        if self.covariance is None:
+            return found, None
+        logs = np.log(np.maximum(np.abs(values), np.finfo(float).tiny))
+        toward = np.array([molecules @ (logs * [1.0, -1.0]), found])
+        variance = float(toward @ self.covariance[:2, :2] @ toward)
+        for value, se in (above, below):
+            if se > 0:
+                steep = self.slope * math.exp(self.intercept) * max(abs(value), se) ** (self.slope - 1.0)
+                variance += (steep * se) ** 2
+        return found, math.sqrt(variance)
 
     def standard_errors(self) -> tuple[float | None, float | None, float | None]:
         """Of slope, intercept and autofluorescence; None where there is none."""
@@ -130,7 +156,7 @@ def select_singlets(scatter: Array) -> NDArray[np.bool_]:
 
 
 def find_populations(events: Array, floors: Array, n_populations: int) -> tuple[Populations | None, tuple[int, ...]]:
-    """Population of every bead, by the channel that tells most of them apart.
+    """Population of every bead, by the channel that tells most of them apart, and by others for those that run together in it.
 
     Parameters
     ----------
@@ -146,17 +172,13 @@ def find_populations(events: Array, floors: Array, n_populations: int) -> tuple[
     best: Populations | None = None
     shown = []
     for channel in range(events.shape[1]):
-        scaled = np.arcsinh(events[:, channel] / _linear_part(events[:, channel], float(floors[channel])))
-        edges, basins = _peaks(scaled, n_populations)
-        shown.append(len(basins))
-        sizes = _sizes(basins, n_populations)
-        if sizes is None:
+        found, peaks = _find_in(events[:, channel], float(floors[channel]), n_populations)
+        shown.append(peaks)
+        if found is None or found.separation < _APART:
             continue
-        labels = _label(scaled, edges, basins, sizes)
-        found = Populations(channel, labels, _merged(sizes), _separation(scaled, labels))
         if best is None or (-sum(found.merged), found.separation) > (-sum(best.merged), best.separation):
-            best = found
-    return best, tuple(shown)
+            best = Populations((channel,), found.labels, found.merged, found.separation)
+    return (None if best is None else _split_ends(best, events, floors, n_populations)), tuple(shown)
 
 
 def summarise_peaks(values: Array, labels: Labels, known: Sequence[float | None], floor: float, ceiling: float) -> tuple[Peak, ...]:
@@ -195,20 +217,44 @@ def fit_conversion(fluorescence: Array, known: Array) -> Conversion:
     return Conversion(slope, intercept, autofluorescence, _covariance(x, known, autofluorescence), len(x) - 3, *ends, residual)
 
 
+def _find_in(values: Array, floor: float, n_populations: int) -> tuple[Populations | None, int]:
+    """Populations by one channel, at the finest smoothing that shows them, and its peaks there; at the finest of all where none does."""
+    scaled = np.arcsinh(values / _linear_part(values, floor))
+    low, high = float(np.min(scaled)), float(np.max(scaled))
+    margin = 0.05 * (high - low) or 1.0
+    counts, edges = np.histogram(scaled, bins=_BINS, range=(low - margin, high + margin))
+    shown = []
+    for smoothing in _SMOOTHINGS:
+        basins = [basin for basin in find_basins(counts.astype(np.float64), smoothing, _DEPTH) if basin.mass > _DEBRIS / n_populations]
+        shown.append(len(basins))
+        sizes = _sizes(basins, n_populations)
+        if sizes is not None:
+            labels = _label(scaled, edges, basins, sizes)
+            return Populations((), labels, _merged(sizes), _separation(scaled, labels)), shown[-1]
+    return None, shown[0]
+
+
+def _split_ends(found: Populations, events: Array, floors: Array, n_populations: int) -> Populations:
+    """The same populations, with those that run together at an end told apart by other channels where these can."""
+    labels, channels, left = found.labels.copy(), list(found.channels), [0, 0]
+    firsts = (0, n_populations - found.merged[1])
+    for end, (mark, first, size) in enumerate(zip((_LOW, _HIGH), firsts, found.merged, strict=True)):
+        inside = found.labels == mark
+        inner = find_populations(events[inside], floors, size)[0] if size else None
+        if inner is None:
+            labels[inside], left[end] = NOBODY, size
+            continue
+        labels[inside] = np.where(inner.labels == NOBODY, NOBODY, inner.labels + first)
+        channels += [channel for channel in inner.channels if channel not in channels]
+        left[end] = sum(inner.merged)
+    return Populations(tuple(channels), labels, (left[0], left[1]), found.separation)
+
+
 def _linear_part(values: Array, floor: float) -> float:
     """Where the scale turns from linear to logarithmic: twice the noise around zero, so that noise makes no peaks of its own."""
     below = values[values < 0]
     noise = 2.0 * 1.4826 * float(np.median(-below)) if len(below) > len(values) / 1000 else 0.0
     return max(noise, floor, float(np.quantile(np.abs(values), 0.01)), 1e-6 * float(np.max(np.abs(values))), 1e-12)
-
-
-def _peaks(scaled: Array, n_populations: int) -> tuple[Array, list[Basin]]:
-    """Edges of the histogram's bins, and its peaks without debris."""
-    low, high = float(np.min(scaled)), float(np.max(scaled))
-    margin = 0.05 * (high - low) or 1.0
-    counts, edges = np.histogram(scaled, bins=_BINS, range=(low - margin, high + margin))
-    basins = find_basins(counts.astype(np.float64), _SMOOTHING, _DEPTH)
-    return edges, [basin for basin in basins if basin.mass > _DEBRIS / n_populations]
 
 
 def _sizes(basins: Sequence[Basin], n_populations: int) -> list[int] | None:
@@ -230,19 +276,19 @@ def _merged(sizes: Sequence[int]) -> tuple[int, int]:
 def _label(scaled: Array, edges: Array, basins: Sequence[Basin], sizes: Sequence[int]) -> Labels:
     labels = np.full(len(scaled), NOBODY, dtype=np.intp)
     first = 0
-    for basin, size in zip(basins, sizes, strict=True):
-        if size == 1:
-            labels[(scaled >= edges[basin.left]) & (scaled < edges[basin.right])] = first
+    for at, (basin, size) in enumerate(zip(basins, sizes, strict=True)):
+        mark = first if size == 1 else _HIGH if at else _LOW
+        labels[(scaled >= edges[basin.left]) & (scaled < edges[basin.right])] = mark
         first += size
     return labels
 
 
 def _separation(scaled: Array, labels: Labels) -> float:
-    groups = [scaled[labels == label] for label in np.unique(labels[labels != NOBODY])]
+    groups = [scaled[labels == label] for label in np.unique(labels[labels >= 0])]
     middles = [float(np.median(group)) for group in groups]
     spreads = [max(1.4826 * float(np.median(np.abs(group - middle))), 1e-9) for group, middle in zip(groups, middles, strict=True)]
     apart = [(middles[i + 1] - middles[i]) / (spreads[i] + spreads[i + 1]) for i in range(len(groups) - 1)]
-    return min(apart, default=0.0)
+    return min(apart, default=math.inf)
 
 
 def _summarise(values: Array, known: float | None, floor: float, ceiling: float) -> Peak:

@@ -161,7 +161,7 @@ BEADS = TableKind(
         Column("file", TEXT, "FCS file of the beads", required=True),
         Column("status", TEXT, "what became of it", allowed=tuple(s.value for s in BeadStatus), required=True),
         Column("reason", TEXT, "why it was refused", allowed=tuple(r.value for r in BeadReason)),
-        Column("told_apart_by", TEXT, "channel that told the populations apart"),
+        Column("told_apart_by", TEXT, "channels that told the populations apart, the one that told most of them first"),
         Column("slope", REAL, "m; 1 where molecules are proportional to fluorescence"),
         Column("slope_se", REAL, "standard error; empty without degrees of freedom"),
         Column("intercept", REAL, "b, natural log"),

@@ -61,6 +61,9 @@ PACIFIC_BLUE = Peer(
     (24.8, 66.4, 230.4, 460.8, 1432.8, 3104.0),
     1.127782289689023, 3.685831912832983, 0.0,
 )  # fmt: skip
+SATURATED = "cytometry/flowcal/Data001.fcs"  # gate_fraction 0.6, mixture over FL1-H, FL2-H, FL3-H
+FL1_DIM = Peer(FL1.known, (2.458, 5.882, 13.824, 41.418, 81.312), 0.9712634274498589, 8.257992006747845, 4547.155882408074)
+FL2_BRIGHT = Peer(FL2.known, (271.39, 777.365, 2226.672, 5777.218), 0.9970123647509747, 1.8308313312204763, 149.52389853345892)
 FITC: Known = (None, 692, 2192, 6028, 17493, 35674, 126907, 290983)
 
 
@@ -122,7 +125,7 @@ def test_dim_end_of_a_log_amplifier_is_not_used(shared_data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("channel", "peer", "most"),
-    # the dimmest population in Pacific Blue is digitised in steps of 0.8 around 24: 24.0 here, and 24.0 to 25.6 by the
+    # the dimmest population in Pacific Blue is digitised in steps of 0.8: its median is 24.0 here, and 24.0 to 25.6 by the
     # peer as its scatter gate keeps 30 to 85 per cent of the events
     [("PE-Tx-Red-YG-A", PE_TEXAS_RED, [0.02] * 6), ("Pacific Blue-A", PACIFIC_BLUE, [0.03] + [0.02] * 5)],
 )
@@ -133,6 +136,15 @@ def test_beads_whose_two_dimmest_populations_run_together(shared_data: Path, cha
     medians, values = used(peaks[channel], peer.known)
     assert np.all(np.abs(apart(fit_conversion(medians, values), peer)) < most)
     assert sum(peak.fate is Fate.USED for peak in peaks["FITC-A"]) == 2
+
+
+@pytest.mark.parametrize(("channel", "peer"), [("FL1-H", FL1_DIM), ("FL2-H", FL2_BRIGHT)])
+def test_populations_that_saturate_one_channel_are_told_apart_by_another(shared_data: Path, channel: str, peer: Peer) -> None:
+    known = {"FL1-H": FL1.known, "FL2-H": FL2.known, "FL3-H": FL3.known}
+    peaks = peaks_of(shared_data / SATURATED, ("FSC-H", "SSC-H"), known)[channel]
+    medians, values = used(peaks, peer.known)
+    assert len(medians) == len(peer.medians)
+    assert np.abs(apart(fit_conversion(medians, values), peer)).max() < 0.02
 
 
 def test_real_tubes_beside_their_beads(shared_data: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_values_of_other_beads_are_refused(session: Path) -> None:
     assert (one.conversion, one.reason) == (None, "residual-large")
     (finding,) = judge_beads([one])
     assert finding.code == "beads-refused"
-    assert convert_delta(one, 1000.0, 10.0) is None
+    assert convert_delta(one, (1000.0, 10.0), (100.0, 5.0)) is None
     (row,) = tabulate_beads([one])[0].rows()
     assert row["status"] == "refused"
     assert row["slope"] is not None
@@ -117,14 +117,14 @@ def test_slope_far_from_one_is_told_and_differences_are_not_converted(session: P
     assert one.conversion is not None
     assert one.conversion.slope == pytest.approx(1.2, abs=0.03)
     assert [finding.code for finding in judge_beads([one])] == ["beads-slope"]
-    assert convert_delta(one, 1000.0, 10.0) is None
+    assert convert_delta(one, (1000.0, 10.0), (100.0, 5.0)) is None
 
 
 def test_difference_is_converted_with_its_error(session: Path) -> None:
-    converted = convert_delta(calibrated(session), 2000.0, 20.0)
+    converted = convert_delta(calibrated(session), (2300.0, 20.0), (300.0, 5.0))
     assert converted is not None
     assert converted[0] == pytest.approx(2000 * PER_UNIT, rel=0.01)
-    assert converted[1] == pytest.approx(20 * PER_UNIT, rel=0.3)
+    assert converted[1] == pytest.approx(np.hypot(20, 5) * PER_UNIT, rel=0.3)
 
 
 def test_command_takes_beads(session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

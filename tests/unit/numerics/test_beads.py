@@ -34,7 +34,7 @@ def test_every_bead_gets_its_population_from_the_channel_that_shows_all() -> Non
     poor, _ = mixture(LEVELS, 400.0, seed=2)
     populations, shown = find_populations(np.column_stack([poor, good]), np.zeros(2), 8)
     assert populations is not None
-    assert (populations.channel, populations.merged, shown[1]) == (1, (0, 0), 8)
+    assert (populations.channels, populations.merged, shown[1]) == ((1,), (0, 0), 8)
     assert shown[0] < 8
     assert np.mean(populations.labels == which) > 0.995
 
@@ -53,6 +53,26 @@ def test_populations_at_the_ceiling_are_counted_by_their_share() -> None:
     populations, _ = find_populations(np.minimum(events, 15000.0)[:, None], np.zeros(1), 8)
     assert populations is not None
     assert populations.merged == (0, 2)
+
+
+def test_what_runs_together_in_one_channel_is_told_apart_by_another() -> None:
+    bright, which = mixture(LEVELS, 15.0)
+    dim = mixture([level / 400 for level in LEVELS], 5.0, seed=2)[0]
+    events = np.column_stack([np.minimum(bright, 5000.0), dim])
+    alone, _ = find_populations(events[:, :1], np.zeros(1), 8)
+    populations, _ = find_populations(events, np.zeros(2), 8)
+    assert alone is not None
+    assert populations is not None
+    assert (alone.merged, populations.merged, populations.channels) == ((0, 3), (0, 0), (0, 1))
+    assert np.mean(populations.labels == which) > 0.98
+
+
+def test_noise_is_not_cut_into_populations() -> None:
+    rng = np.random.default_rng(7)
+    events = np.column_stack([mixture([0.0, 8.0, *LEVELS[2:]], 15.0)[0], 20.0 * rng.standard_normal((4800, 6)).T[0]])
+    populations, _ = find_populations(events, np.zeros(2), 8)
+    assert populations is not None
+    assert (populations.merged, populations.channels) == ((2, 0), (0,))
 
 
 @pytest.mark.parametrize("n", [6, 7, 9, 10])
@@ -126,6 +146,27 @@ def test_standard_errors_are_those_of_repeated_calibrations() -> None:
 def test_error_of_a_median_is_carried_through() -> None:
     fit = fit_conversion(np.exp((np.log(KNOWN + 450.0) - 2.1) / 1.03), KNOWN)
     assert fit.error(2000.0, 20.0) == pytest.approx(1.03 * 0.01 * fit.convert(np.array([2000.0]))[0], rel=1e-3)
+
+
+def test_difference_of_two_values_has_the_error_of_repeated_calibrations() -> None:
+    rng = np.random.default_rng(6)
+    clean = np.exp((np.log(KNOWN + 450.0) - 2.1) / 1.05)
+    found, told = [], []
+    for _ in range(400):
+        fit = fit_conversion(clean * np.exp(0.03 * rng.standard_normal(8)), KNOWN)
+        difference, se = fit.difference((4000.0 + 60.0 * rng.standard_normal(), 60.0), (300.0 + 9.0 * rng.standard_normal(), 9.0))
+        found.append(difference)
+        told.append(se or 0.0)
+    assert math.sqrt(np.mean(np.square(told))) == pytest.approx(np.std(found), rel=0.15)
+    assert np.mean(found) == pytest.approx(math.exp(2.1) * (4000**1.05 - 300**1.05), rel=0.01)
+
+
+def test_difference_to_zero_is_the_value_itself() -> None:
+    fit = fit_conversion(np.exp((np.log(KNOWN + 450.0) - 2.1) / 1.03), KNOWN)
+    difference, se = fit.difference((500.0, 4.0), (0.0, 0.0))
+    assert difference == pytest.approx(fit.convert(np.array([500.0]))[0])
+    assert se == fit.error(500.0, 4.0)
+    assert fit.error(0.0, 4.0) == pytest.approx(1.03 * math.exp(2.1) * 4.0**1.03)
 
 
 @pytest.mark.parametrize(
