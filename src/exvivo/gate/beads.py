@@ -23,6 +23,8 @@ from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import POPULATIONS, Table
 
+LEAST_EVENTS = 200
+"""Events without which populations are not looked for."""
 MOST_RESIDUAL_PCT = 20.0
 """A channel is refused when a population lies farther than this from the curve."""
 SLOPE_TOLERANCE = 0.1
@@ -141,15 +143,18 @@ def convert_delta(
 
 
 def _calibrate_file(beads: BeadSet, channels: Sequence[Channel], events: Array) -> list[CalibratedChannel]:
+    if len(events) < LEAST_EVENTS:
+        expected = f"{LEAST_EVENTS} or more"
+        raise DesignError(fault(beads.file, f"{len(events)} events", expected, "Acquire more beads"))
     scatter = [_scatter(channels, prefixes) for prefixes in (("FSC", "FS"), ("SSC", "SS"))]
-    if None not in scatter and len(events):
+    if None not in scatter:
         events = events[select_singlets(events[:, [at for at in scatter if at is not None]])]
     lights = [at for at, channel in enumerate(channels) if _is_light(channel.name)]
     lights += [at for at, channel in enumerate(channels) if channel.name in beads.values and at not in lights]
     floors = np.array([_ends(channels[at], events[:, at])[0] for at in lights])
-    populations, shown = find_populations(events[:, lights], floors, beads.n_populations) if len(events) else (None, ())
+    populations, shown = find_populations(events[:, lights], floors, beads.n_populations)
     if populations is None:
-        listed = ", ".join(f"{channels[at].name} {count}" for at, count in zip(lights, shown, strict=False)) or "no events"
+        listed = ", ".join(f"{channels[at].name} {count}" for at, count in zip(lights, shown, strict=True))
         found = f"no channel shows {beads.n_populations} populations of beads; peaks by channel: {listed}"
         expected = "as many populations as the table has values, in about equal parts"
         raise DesignError(fault(beads.file, found, expected, "Check the file, or correct the number of values"))

@@ -87,6 +87,20 @@ def test_another_number_of_populations_is_told_with_the_peaks_of_each_channel(se
         calibrated(session, *KNOWN[:6])
 
 
+def test_file_of_few_events_is_refused(session: Path) -> None:
+    with pytest.raises(DesignError, match=r"tube\.fcs: 101 events\. Expected 200 or more"):
+        calibrate_beads([BeadSet("tube.fcs", session / "tube.fcs", {"PE-A": KNOWN})])
+
+
+def test_beads_without_scatter_channels_are_calibrated_as_they_are(session: Path, tmp_path: Path) -> None:
+    record = fcs.parse(session / "beads.fcs")[0]
+    events = fcs.read_events(session / "beads.fcs", record)[:, 3:]
+    (tmp_path / "plain.fcs").write_bytes(fcs.compose(events.astype(np.float32), record.channels[3:]))
+    (one,) = calibrate_beads([BeadSet("plain.fcs", tmp_path / "plain.fcs", {"PE-A": KNOWN})])
+    assert one.conversion is not None
+    assert one.conversion.convert(np.array([5000.0]))[0] == pytest.approx(5000 * PER_UNIT, rel=0.01)
+
+
 def test_channel_that_the_file_lacks_is_told(session: Path) -> None:
     with pytest.raises(DesignError, match="unknown channel 'PE'"):
         calibrate_beads([BeadSet("beads.fcs", session / "beads.fcs", {"PE": KNOWN})])
