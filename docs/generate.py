@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from exvivo.study.cytometry import BEAD_PEAKS, BEADS, BeadReason, BeadStatus
 from exvivo.study.findings import FindingCode
 from exvivo.study.model import study_schema
 from exvivo.study.statuses import (
@@ -39,7 +40,8 @@ def tables_page() -> str:
     """Every table with its columns."""
     lines = ["# Tables", "", "Written to `results/tables` as CSV and Parquet. An empty cell is a missing value; text is UTF-8,"]
     lines += ["lines end with `\\n`, the decimal mark is a point. The key names the columns that no two rows share.", ""]
-    for kind in (*PUBLIC_TABLES, SHARED_ERROR, SKETCHES):
+    lines += ["`beads` and `bead_peaks` are written by `exvivo gate --beads`.", ""]
+    for kind in (*PUBLIC_TABLES, SHARED_ERROR, SKETCHES, BEADS, BEAD_PEAKS):
         lines += _table(kind)
     return "\n".join(lines) + "\n"
 
@@ -89,6 +91,8 @@ def codes_page() -> str:
         "Role of an effect": EffectRole,
         "Severity of a finding": Severity,
         "Kind of a tube": TubeKind,
+        "Status of a channel with beads": BeadStatus,
+        "Why beads cannot calibrate a channel": BeadReason,
         "Reasons": Reason,
         "Rules of plates": Rule,
         "Outcome of a rule": RuleOutcome,

@@ -361,6 +361,8 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     sample: str | None = None,
     membership: Path | None = None,
     pages: bool | None = None,
+    beads: Path | None = None,
+    gating_ml: Path | None = None,
     workers: Workers = 0,
     cluster: Cluster = None,
     as_json: Json = False,
@@ -383,11 +385,15 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
         also write one boolean per event and population to this Parquet file
     pages
         draw index.html and a picture of each file's gates; by default for up to 60 files
+    beads
+        table file,channel,values of calibration beads: medians are also given in molecules
+    gating_ml
+        also write the gates of each file as Gating-ML 2.0 into this folder
     """
     from exvivo.pipeline import GatingChoice, gate_files
 
     with _work(workers, cluster) as work:
-        written = gate_files(files, gates, out, GatingChoice(sample, membership, pages), work)
+        written = gate_files(files, gates, out, GatingChoice(sample, membership, pages, beads, gating_ml), work)
     _print_findings(written.findings)
     return max(_print_files(written.files, as_json=as_json), _exit_code(written.findings))
 

@@ -17,11 +17,13 @@ from exvivo.assemble import assemble_dataset
 from exvivo.calibrate import calibrate_plates
 from exvivo.calibrate.compare import compare_with_vendor
 from exvivo.calibrate.vendor import match_vendor
-from exvivo.engine import Progress, Silence, Work
+from exvivo.engine import Progress, Silence, Work, digest_file
 from exvivo.errors import DesignError, InputError, fault, unknown
 from exvivo.estimate import estimate_effects
 from exvivo.exclusions import list_exclusions
 from exvivo.gate import gate_specimens
+from exvivo.gate.beads import attach_molecules, calibrate_beads, judge_beads, tabulate_beads
+from exvivo.gate.boundaries import list_boundaries
 from exvivo.gate.files import Described, GatedFiles, describe_tubes, gate_tubes
 from exvivo.gate.override import question_move
 from exvivo.inspect import inspect_study
@@ -29,14 +31,16 @@ from exvivo.inspect.plates import inspect_plates
 from exvivo.inspect.tabulate import tabulate_findings
 from exvivo.read import read_inputs
 from exvivo.read.batch import find_exports
+from exvivo.read.beads import read_beads
 from exvivo.read.events import find_tubes
 from exvivo.read.fcsfacts import describe_file
-from exvivo.read.gates import read_sample_gates
+from exvivo.read.gates import compose_gates, read_sample_gates
 from exvivo.read.single import Exports, read_exports
 from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
 from exvivo.report.gatefiles import write_gates
 from exvivo.report.gatepages import GatedFile, compose_gate_pages
+from exvivo.report.miflowcyt import LISTED, ListedFile, list_for_files
 from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import SIZES as EVENTS_OF
@@ -68,8 +72,10 @@ from exvivo.store import (
     verify_record,
     write_files,
 )
+from exvivo.study.cytometry import acquisition_of
 from exvivo.study.deciding import DECISIONS, Choice, question_choice
 from exvivo.study.decisions import Decision, Decisions
+from exvivo.study.design import SampleGates
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import AssayRules, CurveRules
 from exvivo.study.protocol import PROTOCOL_FILE, Assays, Protocol, load_protocol
@@ -412,37 +418,52 @@ def _match_vendor(read: Exports, choice: CalibrationChoice, work: Work) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class GatingChoice:
-    """How ``gate_files`` works: the sample whose gates hold for all files, where membership goes, whether pages are drawn.
+    """How FCS files are gated outside a study.
 
-    Pages are drawn for up to 60 files when ``pages`` is None.
+    Parameters
+    ----------
+    sample : name or number of the workspace's sample whose gates hold for all files; without it, each file is looked up by its name
+    membership : Parquet file for one boolean per event and population
+    pages : whether pages are drawn; None draws them for up to 60 files
+    beads : table of calibration beads, whose conversions give medians in molecules
+    gating_ml : folder for the gates of each file as Gating-ML 2.0
     """
 
     sample: str | None = None
     membership: Path | None = None
     pages: bool | None = None
+    beads: Path | None = None
+    gating_ml: Path | None = None
 
 
 def gate_files(files: Sequence[Path], gates: Path, out: Path, choice: GatingChoice = GatingChoice(), work: Work | None = None) -> Written:
     """Populations of FCS files under any supported gate file, written as populations.csv into a folder, with pages about the gates.
 
-    ``files`` may be folders; without a chosen sample, each file is looked up by its name in a workspace. What was gated before with
-    the same bytes and gates is taken from ``out/memo``. A file that cannot be read does not stop the others.
+    ``files`` may be folders. What was gated before with the same bytes and gates is taken from ``out/memo``. A file that cannot be
+    read does not stop the others. Beside populations.csv stands the MIFlowCyt list as far as files and gates answer it, and with beads
+    beads.csv and bead_peaks.csv.
 
     Raises
     ------
-    InputError : a file does not exist, none or the gate file cannot be read, or the workspace has no or several samples for a file
-    DesignError : the gates name channels or matrices that a file lacks
+    InputError : a file does not exist, none, the gates or the beads cannot be read, or the workspace has no or several samples for a file
+    DesignError : the gates name channels or matrices that a file lacks, or the beads do not show their populations
     """
     described, unreadable = describe_tubes(find_tubes(files))
     own = read_sample_gates(gates, [file.path for file in described], choice.sample)
+    calibrated = calibrate_beads(read_beads(choice.beads)) if choice.beads is not None else ()
+    converted = _as_gating_ml(described, own) if choice.gating_ml is not None else {}
     given = work or Work()
     remembering = Work(given.executor, memo_in(out / MEMO), given.progress)
     pages = len(described) <= _PAGES if choice.pages is None else choice.pages
     gated = gate_tubes(described, own, remembering, members=choice.membership is not None, pictures=pages)
-    findings = tabulate_findings((*unreadable, *gated.found))
-    tables = {"populations.csv": compose_csv(gated.populations.frame), "findings.csv": compose_csv(findings.frame)}
+    populations, differing = attach_molecules(gated.populations, described, calibrated)
+    findings = tabulate_findings((*unreadable, *gated.found, *judge_beads(calibrated), *differing))
+    boundaries = list_boundaries(own, f"drawn in {gates.name}")
+    checklist = list_for_files(_listed(described), boundaries, populations.frame, f"{gates.name} (sha256 {digest_file(gates)})")
+    tables = [populations, *(tabulate_beads(calibrated) if calibrated else ()), checklist, findings]
     drawn = compose_gate_pages(_gated_files(described, gated), findings, remembering) if pages else {}
-    written = write_files(out, {**tables, **drawn})
+    written = write_files(out, {f"{table.kind.name}.csv": compose_csv(table.frame) for table in tables} | dict(drawn))
+    written += write_files(choice.gating_ml or out, converted)
     if choice.membership is not None:
         written += write_files(choice.membership.parent, {choice.membership.name: compose_parquet(gated.members)})
     return Written(written, findings)
@@ -456,6 +477,26 @@ def _gated_files(described: Sequence[Described], gated: GatedFiles) -> list[Gate
         GatedFile(file.name, file.records[0].n_events, file.records[0].keywords.get("$CYT", ""), tuple(rows[file.name]), pictures)
         for file, pictures in zip(described, gated.pictures, strict=True)
     ]
+
+
+def _as_gating_ml(described: Sequence[Described], gates: Sequence[SampleGates]) -> dict[str, bytes]:
+    """Gates of each file as Gating-ML, by name of the file."""
+    faults: list[str] = []
+    composed = {}
+    for file, own in zip(described, gates, strict=True):
+        try:
+            composed[f"{file.name}.xml"] = compose_gates(own.tree)
+        except InputError as error:
+            faults += [f"{file.name}, {message}" for message in error.messages]
+    if faults:
+        raise InputError(dict.fromkeys(faults))
+    return composed
+
+
+def _listed(described: Sequence[Described]) -> list[ListedFile]:
+    """Files for the MIFlowCyt list, with the digests that it prints."""
+    digests = [digest_file(file.path) for file in described[:LISTED]] + [""] * len(described[LISTED:])
+    return [ListedFile(file.name, digest, acquisition_of(file.records[0])) for file, digest in zip(described, digests, strict=True)]
 
 
 def describe_fcs(path: Path) -> dict[str, Any]:

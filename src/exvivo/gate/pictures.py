@@ -151,8 +151,11 @@ def _axis(dimension: Dimension, low: float, high: float) -> PictureAxis:
         return PictureAxis(title, low, high, tuple(ticks), tuple(_number(value) for value in ticks))
     linear = np.concatenate([[0.0], [sign * 10.0**power for power in range(-3, 9) for sign in (1.0, -1.0)]])
     places = cells.to_scale(transform.kind, linear, transform.parameters)
+    held = np.isclose(cells.from_scale(transform.kind, places, transform.parameters), linear, rtol=0.01, atol=1e-6)  # not cut off
     kept: list[tuple[float, str]] = []
-    for value, place in sorted(zip(linear.tolist(), places.tolist(), strict=True), key=lambda pair: (pair[0] != 0, -abs(pair[0]))):
+    for value, place in sorted(
+        zip(linear[held].tolist(), places[held].tolist(), strict=True), key=lambda pair: (pair[0] != 0, -abs(pair[0]))
+    ):
         if low <= place <= high and all(abs(place - other) >= _APART * (high - low) for other, _ in kept):
             kept.append((place, _number(value)))
     kept.sort()

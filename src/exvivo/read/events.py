@@ -10,6 +10,7 @@ from exvivo.engine import Parcel, Work
 from exvivo.errors import InputError, fault
 from exvivo.formats import fcs
 from exvivo.read.sources import Source
+from exvivo.study.cytometry import acquisition_of
 from exvivo.study.design import EventsRecord
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.statuses import Severity
@@ -108,4 +109,5 @@ def _row(item: EventsFile, record: EventsRecord) -> Mapping[str, object]:
         "voltages": json.dumps({c.name: c.voltage for c in record.channels if c.voltage is not None}, ensure_ascii=False),
         "spillover": None if matrix is None else json.dumps(matrix, ensure_ascii=False),
         "issues": json.dumps(list(record.issues), ensure_ascii=False),
+        "acquisition": acquisition_of(record).to_json(),
     }

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.expressions import list_expressions, list_retained, tell_stability
+from exvivo.report.miflowstudy import list_for_study, show_checklist
 from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
 from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
 from exvivo.report.pairs import collect_pairs
@@ -44,7 +45,7 @@ from exvivo.study.run import Run
 
 SECTIONS = (
     "registered", "estimand", "assumed", "figures", "subgroups", "supplementary", "curves", "gating", "verdicts", "findings",
-    "exclusions", "decisions", "methods", "provenance",
+    "exclusions", "decisions", "methods", "miflowcyt", "provenance",
 )  # fmt: skip
 FOLD_ABOVE = 12
 """Tables with more rows are folded."""
@@ -87,6 +88,7 @@ class Page:
     exclusions: Grid
     decisions: Grid
     methods: tuple[str, ...]
+    miflowcyt: Grid
     versions: Grid
     inputs: Grid
     drawings: Mapping[str, tuple[Drawing, ...]]
@@ -156,6 +158,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         exclusions=list_exclusions(run, words),
         decisions=list_decisions(run, words),
         methods=tell_methods(run, words),
+        miflowcyt=show_checklist(list_for_study(run), words),
         versions=list_versions(versions, words),
         inputs=list_inputs(run, words),
         drawings=render_drawings(tuple(plan_drawings(run, words)), progress),

@@ -15,6 +15,7 @@ import polars as pl
 import xlsxwriter
 
 from exvivo.engine import write_atomically
+from exvivo.report.miflowstudy import list_for_study
 from exvivo.report.prism import list_prism_tables
 from exvivo.study.run import Run
 from exvivo.study.tables import PUBLIC_TABLES, Table
@@ -55,7 +56,7 @@ def public_tables(run: Run) -> tuple[Table, ...]:
         run.calibration.controls, run.calibration.concentrations,
         run.gating.tubes, run.gating.gates, run.gating.populations, run.gating.expressions,
         run.gating.gating_variance, run.inputs.clinical, run.outcomes, run.findings,
-        run.effects.effects, run.effects.supplementary, run.exclusions,
+        run.effects.effects, run.effects.supplementary, run.exclusions, list_for_study(run),
     )  # fmt: skip
     by_name = {table.kind.name: table for table in held}
     return tuple(by_name[kind.name] for kind in PUBLIC_TABLES)

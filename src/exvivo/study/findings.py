@@ -47,6 +47,8 @@ class FindingCode(StrEnum):
     BACKGROUND_NEGATIVE = "background-negative"
     VALLEY_SHALLOW = "valley-shallow"
     THRESHOLD_OUTLYING = "threshold-outlying"
+    BEADS_REFUSED = "beads-refused"
+    BEADS_SLOPE = "beads-slope"
     GATE_YIELD_DIFFERS = "gate-yield-differs"
     VALUE_OUT_OF_RANGE = "value-out-of-range"
     POPULATION_MISMATCH = "population-mismatch"

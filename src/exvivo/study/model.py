@@ -39,6 +39,9 @@ class Study(Block):
     design: str = Field("", description="type and time perspective")
     planned_n: int | None = Field(None, gt=0, description="planned number of participants")
     cells: str = Field("", description="what cells are cultured, and how they are made")
+    organization: str = Field("", description="name and address of the organization, for the MIFlowCyt list")
+    contact: str = Field("", description="name and e-mail address of the contact, for the MIFlowCyt list")
+    keywords: tuple[str, ...] = Field((), description="keywords of the experiment, for the MIFlowCyt list")
 
 
 class Operator(StrEnum):
@@ -151,6 +154,8 @@ class FlowReadout(Block):
     aliases: tuple[str, ...] = Field((), description="other spellings in tubes.csv and $PnS")
     fluorochrome: str = Field(description="fluorochrome of the reagent")
     channel: str = Field(description="$PnN of its detector")
+    clone: str = Field("", description="clone of the antibody, for the MIFlowCyt list")
+    reagent: str = Field("", description="manufacturer, catalogue number and lot of the reagent, for the MIFlowCyt list")
     control: ControlKind = Field(ControlKind.ISOTYPE, description="matching control of the same donor and condition")
     statistic: Literal["delta"] = Field("delta", description="median minus the control's median, linear compensated scale")
 

@@ -8,6 +8,7 @@ polars frame against it and returns a frozen ``Table``. The same declaration hea
 from collections.abc import Sequence
 
 from exvivo.study.columns import COUNT, FLAG, REAL, TEXT, Column, Table, TableKind
+from exvivo.study.cytometry import MIFLOWCYT
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
 from exvivo.study.statuses import (
     ChartBase,
@@ -302,6 +303,7 @@ EVENTS = TableKind(
         _text("voltages", "JSON: $PnV by channel"),
         _text("spillover", "JSON: the file's own spillover matrix"),
         _text("issues", "JSON: what was odd but readable"),
+        _text("acquisition", "JSON: cytometer, date, settings of every channel; no names of people"),
     ),
     ("file", "index"),
 )
@@ -364,7 +366,7 @@ POPULATIONS = TableKind(
         _count("stored_count", "count stored in the gate file, if any"),
     ),
     ("file", "path"),
-    extra="one median column per channel (linear compensated scale)",
+    extra="one median column per channel (linear compensated scale), and with beads one mesf column per calibrated channel (molecules)",
 )
 
 SKETCHES = TableKind(
@@ -568,6 +570,6 @@ EXCLUSIONS = TableKind(
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
     READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, GATES, POPULATIONS, EXPRESSIONS,
-    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS,
+    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS, MIFLOWCYT,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

@@ -5,6 +5,7 @@ import pytest
 
 from exvivo.report.numbers import print_number
 from exvivo.report.wording import load_wording
+from exvivo.study.cytometry import ItemStatus
 from exvivo.study.decisions import DecisionKind
 from exvivo.study.findings import FindingCode
 from exvivo.study.statuses import (
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type[StrEnum]] = {
     "limit_definition": LimitDefinition,
     "chart_kind": ChartKind,
     "chart_base": ChartBase,
+    "item_status": ItemStatus,
 }
 
 
