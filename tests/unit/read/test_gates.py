@@ -152,3 +152,11 @@ def test_workspace_is_no_gating_ml_and_gating_ml_has_no_samples(folder: Path) ->
         read_sample_gates(folder / "gates.xml", [folder / "a.fcs"], "x")
     with pytest.raises(InputError, match="there is no such file"):
         read_sample_gates(folder / "gate.xml", [folder / "a.fcs"])
+
+
+def test_gates_of_a_workspace_are_written_as_gating_ml(folder: Path) -> None:
+    gates = workspace(folder, sample("a.fcs", 1, gate(60)), sample("b.fcs", 2, gate(90)))
+    written = GatingChoice(pages=False, gating_ml=folder / "standard")
+    gate_files([folder / "a.fcs", folder / "b.fcs"], gates, folder / "out", written)
+    table, _ = gated(folder, folder / "standard" / "b.fcs.xml", "a.fcs", "b.fcs")
+    assert table["count"].to_list() == [10, 10]
