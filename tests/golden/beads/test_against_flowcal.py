@@ -159,7 +159,7 @@ def test_real_tubes_beside_their_beads(shared_data: Path, tmp_path: Path) -> Non
         encoding="utf-8",
     )
     tubes = [folder.parent / name for name in ("blank.fcs", "mkate.fcs")]
-    gate_files(tubes, tmp_path / "gates.xml", tmp_path, GatingChoice(beads=tmp_path / "beads.csv"))
+    gate_files(tubes, tmp_path / "gates.xml", tmp_path, GatingChoice(pages=False, beads=tmp_path / "beads.csv"))
     table = pl.read_csv(tmp_path / "populations.csv")
     medians = np.abs(table["median_PE-Tx-Red-YG-A"].to_numpy())
     by_peer = math.exp(PE_TEXAS_RED.intercept) * medians**PE_TEXAS_RED.slope

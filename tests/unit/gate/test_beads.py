@@ -47,7 +47,7 @@ def calibrated(folder: Path, *values: float | None) -> CalibratedChannel:
 
 
 def run(folder: Path, out: Path, tube: str = "tube.fcs") -> tuple[Written, pl.DataFrame]:
-    written = gate_files([folder / tube], folder / "gates.xml", out, GatingChoice(beads=folder / "beads.csv"))
+    written = gate_files([folder / tube], folder / "gates.xml", out, GatingChoice(pages=False, beads=folder / "beads.csv"))
     return written, pl.read_csv(out / "populations.csv")
 
 

@@ -75,7 +75,7 @@ def test_a_folder_becomes_a_page_and_a_picture_for_each_file(folder: Path) -> No
 
 def test_pages_may_be_left_out(folder: Path) -> None:
     gate_files([folder / "raw"], folder / "gates.xml", folder / "out", GatingChoice(pages=False))
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["findings.csv", "memo", "populations.csv"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["findings.csv", "memo", "miflowcyt.csv", "populations.csv"]
 
 
 def test_nothing_is_gated_twice_and_a_changed_file_is(folder: Path) -> None:
