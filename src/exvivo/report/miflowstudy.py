@@ -26,6 +26,8 @@ def list_for_study(run: Run) -> Table:
     answers = _from_protocol(run.protocol) | _collected(run) | answer_from_files(files)
     answers |= answer_from_gates(_boundaries(run), run.gating.populations.frame, _GATES) | _from_run(run)
     answers |= _compensation(run, answers)
+    if run.inputs.blinded:
+        answers |= _coded(run.protocol)
     return compose_checklist(answers)
 
 
@@ -89,6 +91,13 @@ def _treatment(protocol: Protocol) -> Answer:
         told.append(f"{factor.label or name}: {details or ', '.join(factor.levels)}")
         bare += [] if details else [name]
     return Answer("; ".join(told), "study.yaml: factors", f"doses and times of {', '.join(bare)}" if bare else "")
+
+
+def _coded(protocol: Protocol) -> dict[str, Answer]:
+    """What may be said of conditions while they are coded: which factors differ, no level and no dose."""
+    told = f"factors {', '.join(protocol.design.differing)}; conditions are coded"
+    coded = Answer(told, "study.yaml: factors", "told when a decision unblinds the study")
+    return {"1.3": coded, "2.3": coded}
 
 
 def _reagents(protocol: Protocol) -> Answer:

@@ -170,6 +170,14 @@ def test_reagents_and_contact_of_the_protocol_fill_their_items(run: Run) -> None
     assert rows["1.5"]["value"] == "A. Person, a@b.org"
 
 
+def test_conditions_are_not_told_while_they_are_coded(blinded_run: Run) -> None:
+    rows = items(list_for_study(blinded_run))
+    assert rows["1.3"]["value"] == "factors drug, serum; conditions are coded"
+    assert rows["2.3"]["status"] == "partly"
+    printed = " ".join(str(row["value"]) for row in rows.values())
+    assert not [level for level in ("vehicle", "ruxolitinib", "DMSO") if level in printed]
+
+
 def test_a_study_without_cytometry_has_no_list(run: Run) -> None:
     readouts = {name: block for name, block in run.protocol.file.readouts.items() if block.kind != "flow"}
     protocol = dataclasses.replace(run.protocol, file=run.protocol.file.model_copy(update={"readouts": readouts}))
