@@ -35,7 +35,7 @@ def gate_specimens(inputs: Inputs, panels: Panels, decisions: Decisions, work: W
     DesignError : the protocol names a gate file that is absent, or a population that no gate makes
     """
     tasks = () if panels.rules is None else plan_tasks(inputs, panels, panels.rules, decisions)
-    parcels = work.map(gate_donor, tasks, key=DonorTask.key, label="gating", version=3)
+    parcels = work.map(gate_donor, tasks, key=DonorTask.key, label="gating", version=4)
 
     def collected(kind: TableKind) -> Table:
         frames = [parcel.frames[kind.name] for parcel in parcels if parcel.frames[kind.name].height]

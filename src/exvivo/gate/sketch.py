@@ -68,8 +68,7 @@ def _count(parent: str | None, axes: Sequence[Dimension], limits: Sequence[tuple
 def _outline(gate: Gate, limits: Sequence[tuple[float, float]]) -> Array:
     """Vertices of a gate, open sides drawn at the edge of the picture."""
     if isinstance(gate, PolygonGate):
-        (x_low, x_high), (y_low, y_high) = limits
-        return np.array([[min(max(x, x_low), x_high), min(max(y, y_low), y_high)] for x, y in gate.vertices])
+        return np.array(gate.vertices, dtype=np.float64)  # whoever draws it cuts it off: moving corners would bend its sides
     if isinstance(gate, EllipsoidGate):
         scatter = np.array(gate.covariance)[:2, :2]
         return density.ellipse_outline(np.array(gate.mean[:2]), scatter, gate.distance_square, 36)
