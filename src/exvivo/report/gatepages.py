@@ -55,7 +55,7 @@ class GatedFile:
 
     def key(self) -> object:
         """What its drawing depends on."""
-        return [self.name, self.events, self.told, [sorted(row.items()) for row in self.populations], repr(self.pictures)]
+        return [self.name, self.events, self.told, repr([sorted(row.items()) for row in self.populations]), repr(self.pictures)]
 
 
 def compose_gate_pages(files: Sequence[GatedFile], findings: Table, work: Work) -> Mapping[str, bytes]:

@@ -164,6 +164,15 @@ def test_the_matrix_of_each_file_is_the_default(study: Folder) -> None:
     assert found == deltas(study.gate(compensation="none"))
 
 
+def test_a_stored_matrix_that_cannot_be_inverted_closes_its_tube_alone(study: Folder) -> None:
+    same = SpilloverMatrix(("PE-A", "APC-A"), ("PE-A", "APC-A"), ((1.0, 1.0), (1.0, 1.0)))
+    (study.path / "full.fcs").write_bytes(fcs.compose(draw(1, 8000, 1000), CHANNELS, spillover=same))
+    gating = study.gate()
+    assert set(gating.expressions.frame["reason"]) == {"no-compensation"}
+    assert "cannot be inverted" in str(tube(gating, "full.fcs"))
+    assert counts(gating, "iso.fcs")
+
+
 @pytest.mark.parametrize("name", ["matrix.csv", "matrix.xml"])
 def test_a_matrix_file_of_the_study_takes_the_place_of_the_files_own(study: Folder, name: str) -> None:
     raw = spillover.compose(TRUE) if name.endswith("csv") else gatingml.compose(GatingTree((), {"m": TRUE}))
