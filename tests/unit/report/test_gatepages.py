@@ -166,3 +166,15 @@ def test_a_matrix_that_cannot_be_inverted_is_refused_where_gates_ask_for_it(tube
     with pytest.raises(DesignError, match=r"tube\.fcs: the spillover matrix cannot be inverted"):
         gated(tube)
     assert tube / "out" / "populations.csv" in gated(tube, GATES_YAML + "compensation: none\n").files
+
+
+def test_names_at_one_corner_stand_below_each_other_and_gates_out_of_sight_have_none() -> None:
+    outside = ((5.0, 5.0), (6.0, 5.0), (6.0, 6.0), (5.0, 6.0))
+    touching = ((1.0, 0.0), (2.0, 0.0), (2.0, 1.0), (1.0, 1.0))
+    outlines = (("A", SQUARE), ("A/B", SQUARE), ("C", outside), ("D", touching))
+    rows = tuple({"path": path, "count": 10, "percent_of_parent": 50.0, "stored_count": None} for path, _ in outlines)
+    file = GatedFile("t.fcs", 9, "", rows, (GatePicture(None, AXIS, AXIS, ((1, 2), (0, 4)), outlines, 7, 1),))
+    layers = draw_gates(file, load_wording())["concat"][0]["layer"]
+    names = [layer for layer in layers if layer["mark"]["type"] == "text" and "stroke" not in layer["mark"]]
+    assert [name["data"]["values"][0]["text"] for name in names] == ["A 50.0 %", "B 50.0 %"]
+    assert [name["mark"]["dy"] for name in names] == [9, 21]
