@@ -23,6 +23,7 @@ SCALE_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Parameters of each scale of the gate language."""
 
+_LOOKED_AT: Mapping[str, int] = MappingProxyType({"time": 1, "scatter": 2, "singlets": 2, "viability": 1, "lineage": 1})
 _DEFAULTS: Mapping[str, float] = MappingProxyType({"W": 0.5, "M": 4.5, "A": 0.0})
 _SINGULAR = 1e-12
 
@@ -49,9 +50,20 @@ def gate_faults(gates: Sequence[Any], where: Location) -> Iterator[Fault]:
         if name not in seen and list(paths.values()).count(paths[name]) > 1:
             yield (*place, "name"), f"gate '{name}' has the path of another: '{paths[name]}'. Leave slashes out of names"
         yield from _SHAPES.get(str(gate.get("method")), _no_faults)(gate, place, seen)
+        yield from _check_automatic(gate, place)
         if str(gate.get("method")) in _SHAPES:
             yield from _check_axes(gate, place)
         seen.append(name)
+
+
+def _check_automatic(gate: Tree, place: Location) -> Iterator[Fault]:
+    """Automatic gates look at one channel or at two."""
+    needed, named = _LOOKED_AT.get(str(gate.get("method"))), _items(gate.get("channels"))
+    if needed is not None and named and len(named) != needed:
+        yield (
+            (*place, "channels"),
+            f"a gate of method '{gate.get('method')}' looks at {'one channel' if needed == 1 else 'two channels'}, not {len(named)}",
+        )
 
 
 def _path(name: str, parent: object, paths: Mapping[str, str]) -> str:

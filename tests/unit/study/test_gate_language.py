@@ -8,6 +8,7 @@ import pytest
 from exvivo.errors import ProtocolError
 from exvivo.study.design import BooleanGate, Dimension, EllipsoidGate, PolygonGate, Ratio, RectangleGate, Transform, TransformKind
 from exvivo.study.fixedgates import build_gate, needed_channels, read_gates_file
+from exvivo.study.gaterules import gate_faults
 
 GOOD = """\
 gates:
@@ -149,3 +150,14 @@ def test_axes_of_an_ellipse_may_differ_by_any_factor(tmp_path: Path) -> None:
     )
     (gate,) = read_gates_file(path).gates
     assert gate.name == "E"
+
+
+def test_automatic_gates_look_at_as_many_channels_as_their_method() -> None:
+    gates = [
+        {"name": name, "method": method, "channels": channels}
+        for name, method, channels in (("A", "scatter", ["X"]), ("B", "scatter", ["X", "Y"]), ("C", "viability", ["X", "Y"]))
+    ]
+    assert list(gate_faults(gates, ("gates",))) == [
+        (("gates", 0, "channels"), "a gate of method 'scatter' looks at two channels, not 1"),
+        (("gates", 2, "channels"), "a gate of method 'viability' looks at one channel, not 2"),
+    ]
