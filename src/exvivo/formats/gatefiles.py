@@ -34,7 +34,7 @@ def parse(path: Path) -> tuple[SampleGates, ...]:
 
 def holds_samples(samples: Sequence[SampleGates]) -> bool:
     """Whether gates belong to samples, rather than to all files."""
-    return any(own.name or own.file or own.identifier for own in samples)
+    return len(samples) > 1 or any(own.name or own.file or own.identifier or own.faults for own in samples)
 
 
 def choose(where: str, samples: Sequence[SampleGates], names: Sequence[str], sample: str | None = None) -> tuple[SampleGates, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from exvivo.errors import DesignError
 from exvivo.formats import fcs
-from exvivo.gate.populations import Evaluation, Membership, missing_channels, paths_of, population_rows
+from exvivo.gate.populations import Evaluation, Membership, missing_channels, paths_of, population_rows, positions_of
 from exvivo.numerics import kernels
 from exvivo.study.design import EventsRecord, Gate, GatingTree
 
@@ -72,7 +72,7 @@ def open_walk(path: Path, record: EventsRecord, tree: GatingTree, n_events: int 
     DesignError : a gate names a channel that the file does not have, all of them together
     """
     matrices = dict(tree.matrices) | ({"FCS": record.spillover} if record.spillover is not None else {})
-    positions = {channel.name: index for index, channel in reversed(list(enumerate(record.channels)))}
+    positions = positions_of(record.channels)
     if missing := missing_channels(tree, matrices, positions):
         raise DesignError(missing)
     nothing = np.empty((0, len(record.channels)), dtype=np.float32)

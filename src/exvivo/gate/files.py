@@ -7,7 +7,8 @@ are no fault; what goes beyond the chance of drawing that many events is told.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
 from exvivo.gate.blocks import find_members, open_walk, tabulate_members, tabulate_populations
 from exvivo.gate.pictures import facts_of, picture_of, take_pictures
-from exvivo.gate.populations import missing_channels
-from exvivo.study.design import EventsRecord, GatePicture, SampleGates
+from exvivo.gate.populations import missing_channels, paths_of
+from exvivo.numerics.cells import unmixing
+from exvivo.study.design import BooleanGate, EventsRecord, GatePicture, SampleGates
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.geometry import describe_tree, tree_from
 from exvivo.study.statuses import Severity
 from exvivo.study.tables import POPULATIONS, Table
 
+_FILE, _EVENT = "file", "event"  # columns beside those of the gates
 _CHANCE = 3.0  # binomial standard deviations between two counts of one population
 
 
@@ -95,7 +98,8 @@ def gate_tubes(
     parcels = work.map(gate_file, tasks, key=FileTask.key, label="gating", version=1)
     frames = [_with_stored(file.records[0], own, parcel) for file, own, parcel in zip(described, gates, parcels, strict=True)]
     told = [_told(file.records, own, frame) for file, own, frame in zip(described, gates, frames, strict=True)]
-    found = tuple(_odd(file.name, words) for file, words in zip(described, told, strict=True) if words)
+    odd = [_odd(file.name, words) for file, words in zip(described, told, strict=True) if words]
+    found = (*_without_matrix(described, gates), *odd)
     events = pl.concat([parcel.frames["members"] for parcel in parcels], how="diagonal") if members else pl.DataFrame()
     taken = tuple(tuple(picture_of(facts) for facts in parcel.facts["pictures"]) for parcel in parcels)
     return GatedFiles(POPULATIONS.build(pl.concat(frames, how="diagonal")), events, taken, found)
@@ -147,7 +151,7 @@ def check_channels(described: Sequence[Described], gates: Sequence[SampleGates])
     ------
     DesignError : every gate or matrix and what it lacks
     """
-    messages: dict[str, None] = {}
+    messages: dict[str, None] = dict.fromkeys(words for own in gates for words in _same_paths(own))
     for file, own in zip(described, gates, strict=True):
         record = file.records[0]
         names = {channel.name: index for index, channel in enumerate(record.channels)}
@@ -155,10 +159,39 @@ def check_channels(described: Sequence[Described], gates: Sequence[SampleGates])
         if matrix is not None and (absent := [name for name in matrix.detectors if name not in names]):
             found = f"the compensation of sample '{own.name}' needs the channels {', '.join(absent)}"
             messages[fault(file.name, found, f"channels of the file: {', '.join(names)}", "Use gates made for this panel")] = None
+        if (problem := _unusable(record, own)) is not None:
+            messages[fault(file.name, problem, "a matrix that can be inverted", "Use gates with a matrix of their own, or none")] = None
         matrices = dict(own.tree.matrices) | ({"FCS": record.spillover} if record.spillover is not None else {})
         messages |= dict.fromkeys(f"{file.name}, {words}" for words in missing_channels(own.tree, matrices, names))
     if messages:
         raise DesignError(messages)
+
+
+def _unusable(record: EventsRecord, gates: SampleGates) -> str | None:
+    """Why the file's own matrix cannot be used, if the gates or the medians ask for it."""
+    if record.spillover is None or (gates.compensation != "FCS" and not _asking(gates)):
+        return None
+    try:
+        unmixing(record.spillover.matrix)
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
+def _asking(gates: SampleGates) -> dict[str, None]:
+    """Channels that gates compensate by the file's own matrix."""
+    axes = [axis for gate in gates.tree.gates if not isinstance(gate, BooleanGate) for axis in gate.dimensions]
+    return dict.fromkeys(name for axis in axes if axis.compensation == "FCS" for name in axis.names)
+
+
+def _same_paths(gates: SampleGates) -> Iterator[str]:
+    """Gates that tables could not tell apart."""
+    counted = Counter(paths_of(gates.tree.gates).values())
+    for path, count in counted.items():
+        if count > 1:
+            yield fault("gates", f"{count} gates have the path '{path}'", "one gate for each path", "Rename one, best without a slash")
+        elif path in (_FILE, _EVENT):
+            yield fault("gates", f"a gate is called '{path}'", "a name that is no column of the membership table", "Rename the gate")
 
 
 def _with_stored(record: EventsRecord, gates: SampleGates, parcel: Parcel) -> pl.DataFrame:
@@ -193,6 +226,16 @@ def _differ(count: int, stored: int, above: int) -> bool:
     """Whether two counts of one population differ by more than chance would, and by more than one event."""
     share = min(stored / above, 1.0) if above else 1.0
     return abs(count - stored) > max(1.0, _CHANCE * math.sqrt(stored * (1.0 - share)))
+
+
+def _without_matrix(described: Sequence[Described], gates: Sequence[SampleGates]) -> Iterator[Finding]:
+    """Files without the matrix that their gates ask for."""
+    for file, own in zip(described, gates, strict=True):
+        asking = _asking(own)
+        if asking and file.records[0].spillover is None:
+            told = f"the file has no spillover matrix, so that its gates look at uncompensated values of {', '.join(asking)}"
+            suggestion = "Use gates that are not compensated, or give a matrix"
+            yield Finding(FindingCode.COMPENSATION_MISSING, Severity.WARNING, file.name, told, suggestion)
 
 
 def _odd(name: str, told: Sequence[str]) -> Finding:

@@ -71,7 +71,7 @@ def _every_event(walk: Walk, every: int) -> NDArray[np.floating]:
 def _axis_key(dimension: Dimension) -> object:
     transform = dimension.transform
     scale = None if transform is None else (transform.kind, tuple(sorted(transform.parameters.items())))
-    return dimension.channel, dimension.compensation, scale
+    return dimension.channel, dimension.compensation, scale, dimension.ratio
 
 
 def _take(gates: Sequence[Gate], shown: Evaluation, paths: Mapping[str, str], every: int) -> GatePicture:
@@ -83,7 +83,8 @@ def _take(gates: Sequence[Gate], shown: Evaluation, paths: Mapping[str, str], ev
     values = [column[seen] for column in values]
     bounds = [_bounds(gates, index) for index in range(len(dimensions))]
     ends = [_ends(column, inner) for column, inner in zip(values, bounds, strict=True)]
-    axes = [_axis(dimension, low, high) for dimension, (low, high) in zip(dimensions, ends, strict=True)]
+    titles = [dimension.channel + (", compensated" if shown.is_compensated(dimension) else "") for dimension in dimensions]
+    axes = [_axis(title, dimension, *end) for title, dimension, end in zip(titles, dimensions, ends, strict=True)]
     counts = _histogram(values[0], ends[0]) if len(axes) == 1 else _grid(values, ends)
     outlines = tuple((paths[gate.name], tuple(_rounded(point) for point in _outline(gate, ends))) for gate in gates)
     parent = paths[first.parent] if first.parent else None
@@ -143,9 +144,8 @@ def _rounded(point: Array) -> Point:
     return float(f"{point[0]:.8g}"), float(f"{point[1]:.8g}")
 
 
-def _axis(dimension: Dimension, low: float, high: float) -> PictureAxis:
+def _axis(title: str, dimension: Dimension, low: float, high: float) -> PictureAxis:
     transform = dimension.transform
-    title = dimension.channel if dimension.compensation == "uncompensated" else f"{dimension.channel}, compensated"
     if transform is None:
         ticks = _round_numbers(low, high)
         return PictureAxis(title, low, high, tuple(ticks), tuple(_number(value) for value in ticks))

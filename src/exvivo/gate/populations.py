@@ -86,6 +86,10 @@ class Evaluation:
                 self._mixtures[key] = np.array([self.positions[name] for name in matrix.detectors], dtype=np.intp), weights
         return self._mixtures[key]
 
+    def is_compensated(self, dimension: Dimension) -> bool:
+        """Whether one axis looks at mixed detectors: its compensation has a matrix, and this has its channel."""
+        return any(self._mixture(name, dimension.compensation) is not None for name in dimension.names)
+
     def values(self, dimension: Dimension, rows: Rows | None) -> Array:
         """Linear values of one axis, of all events or of ``rows``."""
         ratio = dimension.ratio
@@ -161,13 +165,21 @@ def evaluate_tree(
 def evaluate(events: NDArray[np.floating], channels: Sequence[Channel], spillover: SpilloverMatrix | None, tree: GatingTree) -> Evaluation:
     """As ``evaluate_tree``, keeping the compensated columns for those who measure next."""
     matrices = dict(tree.matrices) | ({"FCS": spillover} if spillover is not None else {})
-    positions = {channel.name: index for index, channel in reversed(list(enumerate(channels)))}
+    positions = positions_of(channels)
     if missing := missing_channels(tree, matrices, positions):
         raise DesignError(missing)
     evaluation = Evaluation(events, positions, matrices)
     for gate in tree.gates:
         evaluation.add(gate)
     return evaluation
+
+
+def positions_of(channels: Sequence[Channel]) -> dict[str, int]:
+    """Column of each channel by name, in the order of the file; of channels with one name, the first."""
+    positions: dict[str, int] = {}
+    for index, channel in enumerate(channels):
+        positions.setdefault(channel.name, index)
+    return positions
 
 
 def paths_of(gates: Sequence[Gate]) -> dict[str, str]:
@@ -279,7 +291,7 @@ def channels_of(gate: Gate, matrices: Mapping[str, SpilloverMatrix]) -> list[str
     """Channels ($PnN) that a file must have for the gate, each once: those of its axes, or all detectors where these are compensated."""
     needed: list[str] = []
     for dimension in () if isinstance(gate, BooleanGate) else gate.dimensions:
-        ratio, matrix = dimension.ratio, matrices.get(dimension.compensation)
-        for name in [dimension.channel] if ratio is None else [ratio.numerator, ratio.denominator]:
+        matrix = matrices.get(dimension.compensation)
+        for name in dimension.names:
             needed.extend(matrix.detectors if matrix is not None and name in matrix.fluorochromes else [name])
     return list(dict.fromkeys(needed))

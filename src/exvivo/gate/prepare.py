@@ -16,6 +16,7 @@ from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
 from exvivo.formats import spillover as spillover_file
 from exvivo.gate.populations import Evaluation
+from exvivo.numerics.cells import unmixing
 from exvivo.study.decisions import Decision, Decisions, TargetKind
 from exvivo.study.design import SpilloverMatrix
 from exvivo.study.model import ControlKind, Panel
@@ -151,7 +152,8 @@ def open_tube(tube: Tube, rules: Panel, needed: Sequence[str], given: SpilloverM
     if absent := [name for name in needed if name not in names]:
         return Trouble(ExpressionStatus.REFUSED, Reason.NO_CHANNEL, (("channels", ", ".join(absent)),))
     spillover = record.spillover if rules.compensation == "FCS" else given if isinstance(given, SpilloverMatrix) else None
-    usable = spillover is not None and set(spillover.detectors) <= set(names)
+    lacking = given if isinstance(given, str) else _lacking(spillover, names)
+    usable = spillover is not None and not lacking
     identity = usable and spillover is not None and bool(np.array_equal(np.asarray(spillover.matrix), np.eye(len(spillover.matrix))))
     evaluation = Evaluation(
         events,
@@ -159,13 +161,19 @@ def open_tube(tube: Tube, rules: Panel, needed: Sequence[str], given: SpilloverM
         {"FCS": spillover} if usable and spillover is not None else {},
     )
     ranges = {channel.name: channel.range for channel in record.channels}
-    lacking = given if isinstance(given, str) else _lacking(spillover, names)
     return OpenTube(tube, evaluation, ranges, usable or rules.compensation == "none", identity, lacking)
 
 
 def _lacking(spillover: SpilloverMatrix | None, names: Sequence[str]) -> str:
-    absent = [name for name in spillover.detectors if name not in names] if spillover is not None else []
-    return f"the matrix needs the channels {', '.join(absent)}, which the file lacks" if absent else ""
+    if spillover is None:
+        return ""
+    if absent := [name for name in spillover.detectors if name not in names]:
+        return f"the matrix needs the channels {', '.join(absent)}, which the file lacks"
+    try:
+        unmixing(spillover.matrix)
+    except ValueError as problem:
+        return str(problem)
+    return ""
 
 
 def _marker(name: str, panels: Panels) -> Marker:

@@ -4,18 +4,31 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import ControlKind, FlowReadout, Panel
 from exvivo.study.protocol import Panels, plain
 from exvivo.study.run import Gating, Inputs
-from exvivo.study.statuses import Severity, TubeKind
+from exvivo.study.statuses import Reason, Severity, TubeKind
 
 Row = Mapping[str, object]
 Spillover = Mapping[str, list[list[float]]]
 
 _COMPENSATED = "comp-"
 _SAME = 1e-6
+_LISTED = 3
+_CLOSED: Mapping[FindingCode, tuple[Reason, str, str, str]] = MappingProxyType(
+    {
+        FindingCode.CHANNEL_MISSING: (
+            Reason.NO_CHANNEL,
+            "channels",
+            "panel.gates",
+            "Correct the channels of the gates, or exclude the files",
+        ),
+        FindingCode.COMPENSATION_MISSING: (Reason.NO_COMPENSATION, "why", "panel.compensation", "Correct the matrix, or use another"),
+    }
+)
 
 
 def inspect_panel(inputs: Inputs, gating: Gating, panels: Panels, rules: Panel) -> Iterator[Finding]:
@@ -28,6 +41,7 @@ def inspect_panel(inputs: Inputs, gating: Gating, panels: Panels, rules: Panel) 
     yield from _check_channels([row for row in events if _tail(row) in full], panels.readouts)
     yield from _check_labels([row for row in events if _tail(row) in full], panels.readouts)
     yield from _check_controls(gating, panels.readouts)
+    yield from _check_closed(gating, tuple(panels.readouts))
 
 
 def _full_files(inputs: Inputs) -> set[str]:
@@ -47,6 +61,25 @@ def _labels(row: Row) -> dict[str, str]:
 def _spillover(row: Row) -> Spillover | None:
     found: Spillover | None = json.loads(str(row["spillover"])) if row["spillover"] else None
     return found
+
+
+# tubes that nothing is measured in
+
+
+def _check_closed(gating: Gating, markers: tuple[str, ...]) -> Iterator[Finding]:
+    """Tubes without the channels of the gates, or without a matrix that can be used: every one is refused, which nothing else tells."""
+    for code, (reason, key, place, suggestion) in _CLOSED.items():
+        whys: dict[str, str] = {}
+        for row in gating.tubes.rows():
+            told = json.loads(str(row["detail"] or "{}")) if row["reason"] == reason.value else {}
+            if key in told:
+                whys[str(row["file"])] = str(told[key])
+        if whys:
+            different = sorted(set(whys.values()))
+            listed = "; ".join(different[:_LISTED]) + ("; and more" if len(different) > _LISTED else "")
+            words = f"the gates need channels that the file lacks: {listed}" if key == "channels" else listed
+            evidence = f"nothing is measured in {len(whys)} of {gating.tubes.height} tubes, such as {min(whys)}: {words}"
+            yield Finding(code, Severity.ERROR, place, evidence, suggestion, markers)
 
 
 # compensation

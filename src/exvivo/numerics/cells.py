@@ -435,10 +435,17 @@ def in_ellipsoid(values: NDArray[np.floating], mean: ArrayLike, covariance: Arra
     ValueError : the matrix cannot be inverted
     """
     matrix = np.asarray(covariance, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or np.linalg.cond(matrix) > _SINGULAR:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or np.linalg.cond(_without_units(matrix)) > _SINGULAR:
         raise ValueError("the covariance matrix cannot be inverted")
     finite = np.all(np.isfinite(values), axis=1)
     shifted = values[finite] - np.asarray(mean, dtype=np.float64)
     inside = np.zeros(len(values), dtype=np.bool_)
     inside[finite] = np.sum(shifted * np.linalg.solve(matrix, shifted.T).T, axis=1) <= distance_square
     return inside
+
+
+def _without_units(covariance: Array) -> Array:
+    """The matrix with its variables divided by their SDs: those of scatter and of a display scale may differ by a factor of a million."""
+    sizes = np.sqrt(np.abs(np.diag(covariance)))
+    sizes[sizes == 0] = 1.0
+    return np.asarray(covariance / np.outer(sizes, sizes), dtype=np.float64)

@@ -40,7 +40,10 @@ COLUMNS = 4
 PICTURE_SCALE = 2.0
 FOLD_ABOVE = 14
 
+_LINE, _WIDE = 12, 0.5  # height of a name, px; its width as a share of the picture
+
 Row = Mapping[str, Any]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +58,13 @@ class GatedFile:
 
     def key(self) -> object:
         """What its drawing depends on."""
-        return [self.name, self.events, self.told, [sorted(row.items()) for row in self.populations], repr(self.pictures)]
+        return [self.name, self.events, self.told, repr([sorted(row.items()) for row in self.populations]), repr(self.pictures)]
 
 
 def compose_gate_pages(files: Sequence[GatedFile], findings: Table, work: Work) -> Mapping[str, bytes]:
     """``index.html`` and a picture for each file, by path inside the output folder."""
     words = load_wording()
-    parcels = work.map(draw_file, files, key=GatedFile.key, label="drawing", version=1)
+    parcels = work.map(draw_file, files, key=GatedFile.key, label="drawing", version=2)
     names = name_files([file.name for file in files])
     pages = {f"{FOLDER}/{name}.png": base64.b64decode(parcel.facts["png"]) for name, parcel in zip(names, parcels, strict=True)}
     cards = [
@@ -114,13 +117,16 @@ def _density(picture: GatePicture, up: PictureAxis, shares: Mapping[str, Row]) -
     image = {"x": (left + right) / 2, "y": (bottom + top) / 2, "url": compose_density(np.array(picture.counts, dtype=np.float64))}
     seen = place | {"url": {"field": "url", "type": "nominal"}}
     views = [draw([image], {"type": "image", "width": SIDE, "height": SIDE, "aspect": False}, seen)]
+    named: list[tuple[float, float]] = []
     for path, vertices in picture.outlines:
         ring = clip_polygon(vertices, ((left, right), (bottom, top)))
+        if not ring or any(min(values) == max(values) for values in zip(*ring, strict=True)):
+            continue  # outside the picture
         line = [{"x": x, "y": y, "order": i} for i, (x, y) in enumerate([*ring, *ring[:1]])]
         mark = {"type": "line", "color": VERMILION, "strokeWidth": 1.4}
         views.append(draw(line, mark, place | {"order": {"field": "order", "type": "ordinal"}}))
-        if len(picture.outlines) > 1 and ring:
-            views += _name(_label(path, shares[path]), ring, place, (picture.x, up))
+        if len(picture.outlines) > 1:
+            views += _name(_label(path, shares[path]), ring, place, (picture.x, up), named)
     corners = {"x": {"value": 0}, "x2": {"value": SIDE}, "y": {"value": 0}, "y2": {"value": SIDE}}
     return [*views, draw([{}], {"type": "rect", "filled": False, "stroke": INK, "strokeWidth": 0.7}, corners)]
 
@@ -142,7 +148,7 @@ def _histogram(picture: GatePicture, shares: Mapping[str, Row]) -> list[Spec]:
         ends = max(left, picture.x.low), min(right, picture.x.high)
         views.append(draw([{"x": ends[0], "x2": ends[1], "count": height}], outlines, place | {"x2": {"field": "x2"}}))
         if len(picture.outlines) > 1:
-            views += _name(_label(path, shares[path]), [(end, height) for end in ends], place, (picture.x, None))
+            views += _name(_label(path, shares[path]), [(end, height) for end in ends], place, (picture.x, None), [])
     return views
 
 
@@ -153,20 +159,30 @@ def _place(field: str, axis: PictureAxis) -> Spec:
     return quantity(field, linear_scale((axis.low, axis.high)), shown, axis.title)
 
 
-def _name(text: str, ring: Sequence[tuple[float, float]], place: Spec, axes: tuple[PictureAxis, PictureAxis | None]) -> list[Spec]:
-    """A gate's name at its corner nearest to one of the picture's, on a white halo."""
+def _name(text: str, ring: Sequence[Point], place: Spec, axes: tuple[PictureAxis, PictureAxis | None], named: list[Point]) -> list[Spec]:
+    """A gate's name at its corner nearest to one of the picture's, on a white halo; below or above those that stand there."""
     (left, right), (bottom, top) = ((min(values), max(values)) for values in zip(*ring, strict=True))
     across, up = axes
     is_left = left + right < across.low + across.high
     is_low = up is not None and bottom + top < up.low + up.high
     fields = {name: {**place[name], "field": name} for name in ("x", "y")}
     side = {"align": "left", "dx": 4} if is_left else {"align": "right", "dx": -4}
-    mark = {"type": "text", "fontSize": 10, **side, "dy": -8 if is_low else 9}
-    rows = [{"x": left if is_left else right, "y": bottom if is_low else top, "text": text}]
+    at = (left if is_left else right, bottom if is_low else top)
+    shift = _LINE * sum(_near(at, other, axes) for other in named)
+    named.append(at)
+    mark = {"type": "text", "fontSize": 10, **side, "dy": -8 - shift if is_low else 9 + shift}
+    rows = [{"x": at[0], "y": at[1], "text": text}]
     return [
         draw(rows, {**mark, **ink}, fields | {"text": {"field": "text", "type": "nominal"}})
         for ink in ({"stroke": "white", "strokeWidth": 3.5}, {"color": INK})
     ]
+
+
+def _near(one: Point, two: Point, axes: tuple[PictureAxis, PictureAxis | None]) -> bool:
+    """Whether names at two corners would cover each other."""
+    across, up = axes
+    apart = abs(one[0] - two[0]) / (across.high - across.low), 0.0 if up is None else abs(one[1] - two[1]) / (up.high - up.low)
+    return apart[0] < _WIDE and apart[1] * SIDE < _LINE
 
 
 def _label(path: str, row: Row) -> str:

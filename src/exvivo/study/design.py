@@ -202,6 +202,11 @@ class Dimension:
     high: float | None = None
     ratio: Ratio | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Channels that it looks at: its own, or both of its ratio."""
+        return (self.channel,) if self.ratio is None else (self.ratio.numerator, self.ratio.denominator)
+
 
 @dataclass(frozen=True, slots=True)
 class RectangleGate:

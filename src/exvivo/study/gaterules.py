@@ -9,18 +9,21 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exvivo.errors import unknown
 
 Location = tuple[str | int, ...]
 Fault = tuple[Location, str]
 Tree = Mapping[str, Any]
+Array = NDArray[np.float64]
 
 SCALE_PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"linear": ("T", "A"), "log": ("T", "M"), "asinh": ("T", "M", "A"), "logicle": ("T", "W", "M", "A"), "hyperlog": ("T", "W", "M", "A")}
 )
 """Parameters of each scale of the gate language."""
 
+_LOOKED_AT: Mapping[str, int] = MappingProxyType({"time": 1, "scatter": 2, "singlets": 2, "viability": 1, "lineage": 1})
 _DEFAULTS: Mapping[str, float] = MappingProxyType({"W": 0.5, "M": 4.5, "A": 0.0})
 _SINGULAR = 1e-12
 
@@ -34,6 +37,7 @@ def gate_faults(gates: Sequence[Any], where: Location) -> Iterator[Fault]:
     where : location of that list
     """
     seen: list[str] = []
+    paths: dict[str, str] = {}
     for index, gate in enumerate(gates):
         place = (*where, index)
         if not isinstance(gate, Mapping):
@@ -42,10 +46,30 @@ def gate_faults(gates: Sequence[Any], where: Location) -> Iterator[Fault]:
         name = str(gate.get("name"))
         if name in seen:
             yield (*place, "name"), f"gate '{name}' stands twice. Give each gate a name of its own"
+        paths[name] = _path(name, gate.get("parent"), paths)
+        if name not in seen and list(paths.values()).count(paths[name]) > 1:
+            yield (*place, "name"), f"gate '{name}' has the path of another: '{paths[name]}'. Leave slashes out of names"
         yield from _SHAPES.get(str(gate.get("method")), _no_faults)(gate, place, seen)
+        yield from _check_automatic(gate, place)
         if str(gate.get("method")) in _SHAPES:
             yield from _check_axes(gate, place)
         seen.append(name)
+
+
+def _check_automatic(gate: Tree, place: Location) -> Iterator[Fault]:
+    """Automatic gates look at one channel or at two."""
+    needed, named = _LOOKED_AT.get(str(gate.get("method"))), _items(gate.get("channels"))
+    if needed is not None and named and len(named) != needed:
+        yield (
+            (*place, "channels"),
+            f"a gate of method '{gate.get('method')}' looks at {'one channel' if needed == 1 else 'two channels'}, not {len(named)}",
+        )
+
+
+def _path(name: str, parent: object, paths: Mapping[str, str]) -> str:
+    """Path from the root, as tables of populations print it."""
+    whole = parent is None or name.startswith(f"{parent}/")
+    return name if whole else f"{paths.get(str(parent), str(parent))}/{name}"
 
 
 def _no_faults(gate: Tree, place: Location, seen: Sequence[str]) -> Iterator[Fault]:  # noqa: ARG001  as the others
@@ -136,8 +160,15 @@ def _check_covariance(where: Location, rows: object, n: int) -> Iterator[Fault]:
         return  # the model tells
     if not np.allclose(matrix, matrix.T, rtol=1e-9, atol=0.0):
         yield where, "the covariance is not symmetric"
-    elif np.min(eigenvalues := np.linalg.eigvalsh(matrix)) <= _SINGULAR * np.max(eigenvalues):
+    elif np.any(np.diag(matrix) <= 0) or np.min(eigenvalues := np.linalg.eigvalsh(_without_units(matrix))) <= _SINGULAR * np.max(
+        eigenvalues
+    ):
         yield where, "the covariance is that of no ellipse: it must be positive definite"
+
+
+def _without_units(matrix: Array) -> Array:
+    sizes = np.sqrt(np.diag(matrix))
+    return np.asarray(matrix / np.outer(sizes, sizes), dtype=np.float64)
 
 
 def _check_boolean(gate: Tree, place: Location, seen: Sequence[str]) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 SCHEMA = "exvivo/study/1"
 
@@ -307,10 +307,10 @@ class GateScale(Block):
     """Scale of one axis: bounds, vertices and means are positions on it, as in Gating-ML 2.0."""
 
     kind: Literal["linear", "log", "asinh", "logicle", "hyperlog"] = Field(description="linear: (x + A) / (T + A); the others as Gating-ML")
-    T: float = Field(gt=0, description="value at the top of the scale")
-    W: float = Field(0.5, ge=0, description="logicle and hyperlog: decades that look linear")
-    M: float = Field(4.5, gt=0, description="decades; all but linear")
-    A: float = Field(0.0, description="further negative decades; linear: value below zero at the bottom; not for log")
+    T: FiniteFloat = Field(gt=0, description="value at the top of the scale")
+    W: FiniteFloat = Field(0.5, ge=0, description="logicle and hyperlog: decades that look linear")
+    M: FiniteFloat = Field(4.5, gt=0, description="decades; all but linear")
+    A: FiniteFloat = Field(0.0, description="further negative decades; linear: value below zero at the bottom; not for log")
 
 
 class GateBounds(Block):
@@ -325,9 +325,9 @@ class GateRatio(Block):
 
     numerator: str = Field(description="$PnN above the line")
     denominator: str = Field(description="$PnN below the line")
-    A: float = Field(1.0, gt=0, description="factor")
-    B: float = Field(0.0, description="subtracted from the numerator")
-    C: float = Field(0.0, description="subtracted from the denominator")
+    A: FiniteFloat = Field(1.0, gt=0, description="factor")
+    B: FiniteFloat = Field(0.0, description="subtracted from the numerator")
+    C: FiniteFloat = Field(0.0, description="subtracted from the denominator")
 
 
 class FixedGate(GateTemplate):
@@ -350,7 +350,7 @@ class PolygonTemplate(FixedGate):
 
     method: Literal[GateMethod.POLYGON] = Field(description="an outline")
     channels: tuple[str, ...] = Field(min_length=2, max_length=2, description="$PnN across and up")
-    vertices: tuple[tuple[float, float], ...] = Field(min_length=3, description="corners in order")
+    vertices: tuple[tuple[FiniteFloat, FiniteFloat], ...] = Field(min_length=3, description="corners in order")
 
 
 class EllipseTemplate(FixedGate):
@@ -358,11 +358,11 @@ class EllipseTemplate(FixedGate):
 
     method: Literal[GateMethod.ELLIPSE] = Field(description="a centre and what lies around it")
     channels: tuple[str, ...] = Field(min_length=1, description="$PnN of its axes")
-    mean: tuple[float, ...] = Field(min_length=1, description="centre")
-    covariance: tuple[tuple[float, ...], ...] | None = Field(None, description="covariance matrix, one row for each channel")
-    distance_square: float | None = Field(None, gt=0, description="with a covariance: largest squared distance inside; absent: 1")
-    axes: tuple[float, float] | None = Field(None, description="two channels: half lengths, in place of a covariance")
-    angle: float | None = Field(None, description="with axes: degrees from the first channel to the first axis; absent: 0")
+    mean: tuple[FiniteFloat, ...] = Field(min_length=1, description="centre")
+    covariance: tuple[tuple[FiniteFloat, ...], ...] | None = Field(None, description="covariance matrix, one row for each channel")
+    distance_square: FiniteFloat | None = Field(None, gt=0, description="with a covariance: largest squared distance inside; absent: 1")
+    axes: tuple[FiniteFloat, FiniteFloat] | None = Field(None, description="two channels: half lengths, in place of a covariance")
+    angle: FiniteFloat | None = Field(None, description="with axes: degrees from the first channel to the first axis; absent: 0")
 
 
 class BooleanTemplate(FixedGate):

@@ -78,3 +78,11 @@ def test_only_what_has_gates_counts_as_yaml(folder: Path) -> None:
         gatefiles.parse(folder / "other.txt")
     with pytest.raises(InputError, match="there is no such file"):
         gatefiles.parse(folder / "none.xml")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_samples_without_a_name_are_not_gates_for_every_file(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "work.wsp"
+    path.write_text(f'<Workspace flowJoVersion="10.8.1"><SampleList>{"<Sample/>" * count}</SampleList></Workspace>', encoding="utf-8")
+    with pytest.raises(InputError, match=r"no sample is called 'a\.fcs'"):
+        gatefiles.choose(path.name, gatefiles.parse(path), ["a.fcs"])

@@ -14,8 +14,10 @@ from exvivo.engine import Work
 from exvivo.errors import DesignError
 from exvivo.formats import fcs, gatingml, spillover
 from exvivo.gate import gate_specimens
+from exvivo.inspect.panel import inspect_panel
 from exvivo.study.decisions import Decisions
 from exvivo.study.design import Channel, Dimension, GatingTree, RectangleGate, SpilloverMatrix
+from exvivo.study.findings import Finding, FindingCode
 from exvivo.study.model import FlowReadout, Panel
 from exvivo.study.protocol import Panels
 from exvivo.study.run import Gating, Inputs
@@ -64,14 +66,20 @@ class Folder:
         row: dict[str, object] = {"file": name, "specimen": specimen, "tube": kind, "marker": marker, "batch": batch, "origin": "here"}
         self.tubes.append(row)
 
-    def gate(self, gates: Sequence[object] = (ALL,), population: str = "All", **keys: object) -> Gating:
+    def inputs(self) -> Inputs:
         tables = {kind.name: kind.empty() for kind in (FILES, READINGS, LAYOUT, VENDOR, CLINICAL, QUANTIFIED)}
         specimen = {"specimen": "S1", "experiment": "A", "donor": "D1", "matrix": "cells", "state": "ok", "origin": "here"}
         sheet, events = TUBE_SHEET.from_rows(self.tubes), EVENTS.from_rows(self.events)
         specimens = SPECIMENS.from_rows([specimen])
-        inputs = Inputs(folder=self.path, specimens=specimens, events=events, tube_sheet=sheet, found=(), blinded=False, **tables)
+        return Inputs(folder=self.path, specimens=specimens, events=events, tube_sheet=sheet, found=(), blinded=False, **tables)
+
+    def gate(self, gates: Sequence[object] = (ALL,), population: str = "All", **keys: object) -> Gating:
         rules = Panel.model_validate({"gates": list(gates), "population": population, **keys})
-        return gate_specimens(inputs, Panels(rules, READOUTS), Decisions(), Work())
+        return gate_specimens(self.inputs(), Panels(rules, READOUTS), Decisions(), Work())
+
+    def findings(self, gating: Gating) -> list[Finding]:
+        rules = Panel.model_validate({"gates": [ALL], "population": "All", "compensation": "single_stains"})
+        return list(inspect_panel(self.inputs(), gating, Panels(rules, READOUTS), rules))
 
 
 @pytest.fixture
@@ -120,6 +128,9 @@ def test_a_channel_that_no_file_has_is_refused_by_name(study: Folder) -> None:
     gating = study.gate([{"name": "All", "method": "rectangle", "bounds": {"FSC-W": {"low": 0}}}])
     assert tube(gating, "full.fcs")["reason"] == "no-channel"
     assert "FSC-W" in str(tube(gating, "full.fcs")["detail"])
+    (found,) = [finding for finding in study.findings(gating) if finding.place == "panel.gates"]
+    assert found.code == FindingCode.CHANNEL_MISSING
+    assert found.evidence == ("nothing is measured in 2 of 2 tubes, such as full.fcs: the gates need channels that the file lacks: FSC-W")
 
 
 def test_gates_may_lie_in_yaml(study: Folder) -> None:
@@ -162,6 +173,20 @@ def test_the_matrix_of_each_file_is_the_default(study: Folder) -> None:
     found = deltas(study.gate())
     assert found["CD206"] == pytest.approx(1000 + 0.25 * 8000, rel=0.05)
     assert found == deltas(study.gate(compensation="none"))
+
+
+def test_a_stored_matrix_that_cannot_be_inverted_closes_its_tube_alone(study: Folder) -> None:
+    same = SpilloverMatrix(("PE-A", "APC-A"), ("PE-A", "APC-A"), ((1.0, 1.0), (1.0, 1.0)))
+    (study.path / "full.fcs").write_bytes(fcs.compose(draw(1, 8000, 1000), CHANNELS, spillover=same))
+    gating = study.gate()
+    assert set(gating.expressions.frame["reason"]) == {"no-compensation"}
+    assert "cannot be inverted" in str(tube(gating, "full.fcs"))
+    (found,) = [finding for finding in study.findings(gating) if finding.place == "panel.compensation"]
+    assert (found.code, found.evidence.split(":")[0]) == (
+        FindingCode.COMPENSATION_MISSING,
+        "nothing is measured in 1 of 2 tubes, such as full.fcs",
+    )
+    assert counts(gating, "iso.fcs")
 
 
 @pytest.mark.parametrize("name", ["matrix.csv", "matrix.xml"])

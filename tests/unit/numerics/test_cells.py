@@ -142,6 +142,13 @@ def test_ellipse_has_the_axes_it_was_given() -> None:
     assert cells.in_ellipsoid(points, [0, 0], [[100, 0], [0, 25]], 1).tolist() == [True, False, True, False]
 
 
+def test_axes_of_an_ellipse_may_differ_by_any_factor_but_must_not_be_one() -> None:
+    points = np.array([[1e5, 0.0], [1.01e5, 0.0], [0.0, 0.001], [0.0, 0.00101]])
+    assert cells.in_ellipsoid(points, [0, 0], [[1e10, 0], [0, 1e-6]], 1).tolist() == [True, False, True, False]
+    with pytest.raises(ValueError, match="cannot be inverted"):
+        cells.in_ellipsoid(points, [0, 0], [[1e10, 1e2], [1e2, 1e-6]], 1)
+
+
 @pytest.mark.parametrize(
     ("neg", "pos", "width"), [(0.0, 4.418539922, -10.0), (1.0, 4.41854, -7.943282), (0.0, 4.0, -1.0), (0.5, 5.4, -1000.0)]
 )

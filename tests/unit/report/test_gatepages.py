@@ -5,16 +5,18 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from exvivo.engine import Work
-from exvivo.formats import fcs
-from exvivo.pipeline import GatingChoice, gate_files
+from exvivo.errors import DesignError, ProtocolError
+from exvivo.formats import fcs, gatingml
+from exvivo.pipeline import GatingChoice, Written, gate_files
 from exvivo.report.gatepages import GatedFile, draw_gates
 from exvivo.report.theme import compose_spec
 from exvivo.report.wording import load_wording
-from exvivo.study.design import Channel, GatePicture, PictureAxis
+from exvivo.study.design import Channel, Dimension, GatePicture, GatingTree, PictureAxis, RectangleGate, SpilloverMatrix
 
 GATES = """<gating:Gating-ML xmlns:gating="http://www.isac-net.org/std/Gating-ML/v2.0/gating"
  xmlns:dt="http://www.isac-net.org/std/Gating-ML/v2.0/datatypes">
@@ -89,3 +91,90 @@ def test_nothing_is_gated_twice_and_a_changed_file_is(folder: Path) -> None:
     gate_files([folder / "raw"], folder / "gates.xml", folder / "out", GatingChoice(pages=False))
     assert len(list((folder / "out" / "memo").rglob("*.parcel"))) == 4
     assert "one/tube.fcs,Big,,5,100" in (folder / "out" / "populations.csv").read_text(encoding="utf-8")
+
+
+GATES_YAML = """\
+gates:
+  - {name: Big, method: rectangle, bounds: {FSC: {low: 200}}}
+  - {name: Dim, method: rectangle, bounds: {B1: {high: 50}}}
+"""
+CHANNELS = [Channel(name, "", 1024.0) for name in ("Time", "FSC", "B1")]
+
+
+def gated(folder: Path, gates: str = GATES_YAML) -> Written:
+    (folder / "gates.yaml").write_text(gates, encoding="utf-8")
+    return gate_files([folder / "tube.fcs"], folder / "gates.yaml", folder / "out")
+
+
+@pytest.fixture
+def tube(tmp_path: Path) -> Path:
+    """A file without a matrix, one event of which is no number."""
+    events = np.random.default_rng(0).uniform(0, 400, (300, 3)).astype(np.float32)
+    events[0, 0], events[0, 1] = np.nan, 300.0
+    (tmp_path / "tube.fcs").write_bytes(fcs.compose(events, CHANNELS))
+    return tmp_path
+
+
+def test_medians_that_are_no_numbers_do_not_stop_the_pages(tube: Path) -> None:
+    written = gated(tube)
+    assert tube / "out" / "index.html" in written.files
+    assert pl.read_csv(tube / "out" / "populations.csv")["median_Time"].is_nan().any()
+
+
+def test_medians_stand_in_the_order_of_the_file(tube: Path) -> None:
+    gated(tube)
+    assert pl.read_csv(tube / "out" / "populations.csv").columns[-3:] == ["median_Time", "median_FSC", "median_B1"]
+
+
+def test_a_file_without_the_matrix_that_its_gates_ask_for_is_told(tube: Path) -> None:
+    (found,) = gated(tube).findings.rows()
+    assert (found["code"], found["severity"], found["place"]) == ("compensation-missing", "warning", "tube.fcs")
+    assert "FSC, B1" in str(found["evidence"])
+    assert not gated(tube, GATES_YAML + "compensation: none\n").findings.height
+
+
+def test_only_axes_with_a_matrix_are_called_compensated(tube: Path) -> None:
+    events = np.random.default_rng(0).uniform(0, 400, (300, 3)).astype(np.float32)
+    matrix = SpilloverMatrix(("B1",), ("B1",), ((1.0,),))
+    (tube / "tube.fcs").write_bytes(fcs.compose(events, CHANNELS, spillover=matrix))
+    gated(tube)
+    page = (tube / "out" / "index.html").read_text(encoding="utf-8")
+    assert "B1, compensated" in page
+    assert "FSC, compensated" not in page
+
+
+def test_gates_that_tables_cannot_tell_apart_are_refused(tube: Path) -> None:
+    side = "method: rectangle, bounds: {FSC: {low: 200}}"
+    twice = f"gates:\n  - {{name: A, {side}}}\n  - {{name: B, parent: A, {side}}}\n  - {{name: A/B, {side}}}\n"
+    with pytest.raises(ProtocolError, match=r"gates.yaml:4:12: gate 'A/B' has the path of another: 'A/B'"):
+        gated(tube, twice)
+    gates = tuple(RectangleGate(name, parent, (Dimension("FSC", low=200.0),)) for name, parent in (("A", None), ("B", "A"), ("A/B", None)))
+    (tube / "gates.xml").write_bytes(gatingml.compose(GatingTree(gates)))
+    with pytest.raises(DesignError, match="2 gates have the path 'A/B'"):
+        gate_files([tube / "tube.fcs"], tube / "gates.xml", tube / "out")
+
+
+@pytest.mark.parametrize("name", ["file", "event"])
+def test_a_gate_is_not_called_as_a_column_of_the_membership_table(tube: Path, name: str) -> None:
+    with pytest.raises(DesignError, match=f"a gate is called '{name}'"):
+        gated(tube, f"gates:\n  - {{name: {name}, method: rectangle, bounds: {{FSC: {{low: 200}}}}}}\n")
+
+
+def test_a_matrix_that_cannot_be_inverted_is_refused_where_gates_ask_for_it(tube: Path) -> None:
+    matrix = SpilloverMatrix(("FSC", "B1"), ("FSC", "B1"), ((1.0, 1.0), (1.0, 1.0)))
+    (tube / "tube.fcs").write_bytes(fcs.compose(np.ones((9, 3), dtype=np.float32), CHANNELS, spillover=matrix))
+    with pytest.raises(DesignError, match=r"tube\.fcs: the spillover matrix cannot be inverted"):
+        gated(tube)
+    assert tube / "out" / "populations.csv" in gated(tube, GATES_YAML + "compensation: none\n").files
+
+
+def test_names_at_one_corner_stand_below_each_other_and_gates_out_of_sight_have_none() -> None:
+    outside = ((5.0, 5.0), (6.0, 5.0), (6.0, 6.0), (5.0, 6.0))
+    touching = ((1.0, 0.0), (2.0, 0.0), (2.0, 1.0), (1.0, 1.0))
+    outlines = (("A", SQUARE), ("A/B", SQUARE), ("C", outside), ("D", touching))
+    rows = tuple({"path": path, "count": 10, "percent_of_parent": 50.0, "stored_count": None} for path, _ in outlines)
+    file = GatedFile("t.fcs", 9, "", rows, (GatePicture(None, AXIS, AXIS, ((1, 2), (0, 4)), outlines, 7, 1),))
+    layers = draw_gates(file, load_wording())["concat"][0]["layer"]
+    names = [layer for layer in layers if layer["mark"]["type"] == "text" and "stroke" not in layer["mark"]]
+    assert [name["data"]["values"][0]["text"] for name in names] == ["A 50.0 %", "B 50.0 %"]
+    assert [name["mark"]["dy"] for name in names] == [9, 21]

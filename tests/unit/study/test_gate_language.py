@@ -8,6 +8,7 @@ import pytest
 from exvivo.errors import ProtocolError
 from exvivo.study.design import BooleanGate, Dimension, EllipsoidGate, PolygonGate, Ratio, RectangleGate, Transform, TransformKind
 from exvivo.study.fixedgates import build_gate, needed_channels, read_gates_file
+from exvivo.study.gaterules import gate_faults
 
 GOOD = """\
 gates:
@@ -123,3 +124,40 @@ def test_all_faults_are_told_together(tmp_path: Path) -> None:
     with pytest.raises(ProtocolError) as problem:
         read_gates_file(write(tmp_path, text))
     assert [message.split(":")[1] for message in problem.value.messages] == ["8", "9", "13", "17", "30"]
+
+
+def test_numbers_of_shapes_are_finite(tmp_path: Path) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_text(
+        "gates:\n"
+        "  - {name: P, method: polygon, channels: [A, B], vertices: [[.inf, 0], [1, 1], [2, 0]]}\n"
+        "  - {name: E, method: ellipse, channels: [A, B], mean: [.nan, 1], axes: [1, 2]}\n"
+        "  - {name: R, method: rectangle, bounds: {A: {low: 0}}, scale: {A: {kind: asinh, T: .inf}}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ProtocolError) as refused:
+        read_gates_file(path)
+    told = "\n".join(refused.value.messages)
+    assert told.count("should be a finite number") == 3
+    assert [f"gates.yaml:{line}:" in told for line in (2, 3, 4)] == [True, True, True]
+
+
+def test_axes_of_an_ellipse_may_differ_by_any_factor(tmp_path: Path) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_text(
+        "gates:\n  - {name: E, method: ellipse, channels: [A, B], mean: [90000, 0.5], covariance: [[1.0e+9, 1], [1, 1.0e-6]]}\n",
+        encoding="utf-8",
+    )
+    (gate,) = read_gates_file(path).gates
+    assert gate.name == "E"
+
+
+def test_automatic_gates_look_at_as_many_channels_as_their_method() -> None:
+    gates = [
+        {"name": name, "method": method, "channels": channels}
+        for name, method, channels in (("A", "scatter", ["X"]), ("B", "scatter", ["X", "Y"]), ("C", "viability", ["X", "Y"]))
+    ]
+    assert list(gate_faults(gates, ("gates",))) == [
+        (("gates", 0, "channels"), "a gate of method 'scatter' looks at two channels, not 1"),
+        (("gates", 2, "channels"), "a gate of method 'viability' looks at one channel, not 2"),
+    ]
