@@ -13,13 +13,16 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from exvivo.numerics.outline import CELLS, INSIDE, NEAR, Outline
-from exvivo.numerics.scaletable import MAGNITUDE, ScaleTable
+from exvivo.numerics.outline import Outline
+from exvivo.numerics.scaletable import ScaleTable
 
 Array = NDArray[np.float64]
 Events = NDArray[np.floating]
 Rows = NDArray[np.intp]
 Membership = NDArray[np.bool_]
+# Numbers that compiled loops hold are written here: kept code is renewed when this file changes, not when another does.
+_MAGNITUDE = (1 << 63) - 1
+_INSIDE, _NEAR = 1, 2
 _SHIFT, _HALF = 48, 1 << 15
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -84,7 +87,7 @@ def _mix(events: Events, rows: Rows, columns: Rows, weights: Array) -> Array:
 @_compile
 def _rank(bits: int) -> int:
     """Place of a number among the numbers with other first 16 bits."""
-    return _HALF + (bits >> _SHIFT) if bits >= 0 else _HALF - 1 - ((bits & MAGNITUDE) >> _SHIFT)
+    return _HALF + (bits >> _SHIFT) if bits >= 0 else _HALF - 1 - ((bits & _MAGNITUDE) >> _SHIFT)
 
 
 @_compile
@@ -105,7 +108,7 @@ def _show(values: Array, bits: NDArray[np.int64], pieces: Array, keys: tuple[int
             out[i] = np.nan
             outside += 1
             continue
-        number = (bits[i] & MAGNITUDE) >> shift
+        number = (bits[i] & _MAGNITUDE) >> shift
         piece = number - first
         along = size
         if piece > 0:
@@ -134,17 +137,26 @@ def _crosses(u: float, v: float, corners: Array) -> bool:
 
 @_compile
 def _enclosed(x: Array, y: Array, corners: Array, frame: Array, picture: NDArray[np.uint8]) -> Membership:
+    """In three passes, so that the first has no branches: the cell of each point, its kind, and the sides for those near one."""
     left, bottom, right, top, x_scale, y_scale = frame
-    inside = np.zeros(len(x), dtype=np.bool_)
+    size = np.int32(np.sqrt(len(picture) - 1))
+    last, none = np.float64(size - 1), np.int32(len(picture) - 1)
+    places = np.empty(len(x), dtype=np.int32)
     for i in range(len(x)):
-        u, v = x[i], y[i]
-        boxed = (left <= u) & (u <= right) & (bottom <= v) & (v <= top)
-        across = (u - left) * x_scale if boxed else 0.0
-        up = (v - bottom) * y_scale if boxed else 0.0
-        kind = picture[min(int(across), CELLS - 1) * CELLS + min(int(up), CELLS - 1)]
-        inside[i] = boxed & (kind == INSIDE)
-        if boxed & (kind == NEAR):
-            inside[i] = _crosses(u, v, corners)
+        boxed = (left <= x[i]) & (x[i] <= right) & (bottom <= y[i]) & (y[i] <= top)
+        across, up = min((x[i] - left) * x_scale, last), min((y[i] - bottom) * y_scale, last)
+        across, up = across if boxed else 0.0, up if boxed else 0.0
+        places[i] = np.int32(across) * size + np.int32(up) if boxed else none
+    inside = np.empty(len(x), dtype=np.bool_)
+    near = np.empty(len(x), dtype=np.int32)
+    count = 0
+    for i in range(len(x)):
+        kind = picture[places[i]]
+        inside[i] = kind == _INSIDE
+        near[count] = i
+        count += kind == _NEAR
+    for k in range(count):
+        inside[near[k]] = _crosses(x[near[k]], y[near[k]], corners)
     return inside
 
 

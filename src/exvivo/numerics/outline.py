@@ -28,7 +28,8 @@ class Outline:
     corners : ndarray, shape (n_corners, 2), closed by joining the last to the first; may cross itself
     low, high : ndarray, shape (2,): its bounding box
     scale : ndarray, shape (2,): cells per unit
-    picture : ndarray, shape (CELLS * CELLS,): OUTSIDE, INSIDE or NEAR; the first axis varies slowest
+    picture : ndarray, shape (CELLS * CELLS + 1,): OUTSIDE, INSIDE or NEAR; the first axis varies slowest, the last cell is for all points
+        beyond the bounding box
     """
 
     corners: Array
@@ -52,7 +53,7 @@ def make_outline(vertices: ArrayLike) -> Outline:
     with np.errstate(divide="ignore", over="ignore"):
         scale = CELLS / (high - low)
     if not np.all(np.isfinite(scale)) or not np.all(np.isfinite((high - low) * scale)):
-        return Outline(corners, low, high, np.zeros(2), np.full(CELLS * CELLS, NEAR))
+        return Outline(corners, low, high, np.zeros(2), np.append(np.full(CELLS * CELLS, NEAR), OUTSIDE))
     return Outline(corners, low, high, scale, _draw(corners, low, high - low))
 
 
@@ -65,7 +66,7 @@ def _draw(corners: Array, low: Array, extent: Array) -> NDArray[np.uint8]:
     middles = np.arange(CELLS) + 0.5
     x, y = (axis.ravel() for axis in np.meshgrid(middles, middles, indexing="ij"))
     inside = cross(x, y, places).reshape(near.shape)
-    return np.where(near, NEAR, np.where(inside, INSIDE, OUTSIDE)).astype(np.uint8).ravel()
+    return np.append(np.where(near, NEAR, np.where(inside, INSIDE, OUTSIDE)), OUTSIDE).astype(np.uint8)
 
 
 def _meets(start: Array, end: Array) -> Membership:

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 MANTISSA = 52
-MAGNITUDE = (1 << 63) - 1
 _LARGEST_ERROR = 2e-9
 _BELOW_KNEE = 6  # octaves between the first piece and the knee
 _ABOVE_TOP = 4  # octaves above the value shown at 1
