@@ -367,7 +367,7 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     cluster: Cluster = None,
     as_json: Json = False,
 ) -> int:
-    """Gate FCS files with a Gating-ML file or a FlowJo 10 workspace.
+    """Gate FCS files with Gating-ML, a workspace of FlowJo, an experiment of FACSDiva or gates in yaml.
 
     A folder that was gated before is taken up where it was left: what is unchanged is not computed again.
 
@@ -376,7 +376,7 @@ def gate(  # noqa: PLR0913  one option per thing that a lab chooses
     Parameters
     ----------
     gates
-        Gating-ML 2.0 file, or FlowJo 10 workspace (.wsp)
+        Gating-ML 2.0 file, workspace of FlowJo 9 or 10, experiment of FACSDiva, or yaml
     sample
         name or number of the workspace's sample whose gates to use; by default the sample called as the FCS file
     out

@@ -93,8 +93,8 @@ def gate_tubes(
     tasks = []
     for file, own in zip(described, gates, strict=True):
         trees[id(own.tree)] = trees[id(own.tree)] or describe_tree(own.tree)
-        sha256 = digest_file(file.path) if work.memo else ""
-        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], own.compensation, members, pictures, total))
+        sha256, compensation = digest_file(file.path) if work.memo else "", _compensation(file.records[0], own)
+        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], compensation, members, pictures, total))
     parcels = work.map(gate_file, tasks, key=FileTask.key, label="gating", version=1)
     frames = [_with_stored(file.records[0], own, parcel) for file, own, parcel in zip(described, gates, parcels, strict=True)]
     told = [_told(file.records, own, frame) for file, own, frame in zip(described, gates, frames, strict=True)]
@@ -159,23 +159,31 @@ def check_channels(described: Sequence[Described], gates: Sequence[SampleGates])
         if matrix is not None and (absent := [name for name in matrix.detectors if name not in names]):
             found = f"the compensation of sample '{own.name}' needs the channels {', '.join(absent)}"
             messages[fault(file.name, found, f"channels of the file: {', '.join(names)}", "Use gates made for this panel")] = None
-        if (problem := _unusable(record, own)) is not None:
-            messages[fault(file.name, problem, "a matrix that can be inverted", "Use gates with a matrix of their own, or none")] = None
+        if _asking(own) and (problem := _unusable(record)):
+            messages[fault(file.name, problem, "a matrix that can be used", "Use gates with a matrix of their own, or none")] = None
         matrices = dict(own.tree.matrices) | ({"FCS": record.spillover} if record.spillover is not None else {})
         messages |= dict.fromkeys(f"{file.name}, {words}" for words in missing_channels(own.tree, matrices, names))
     if messages:
         raise DesignError(messages)
 
 
-def _unusable(record: EventsRecord, gates: SampleGates) -> str | None:
-    """Why the file's own matrix cannot be used, if the gates or the medians ask for it."""
-    if record.spillover is None or (gates.compensation != "FCS" and not _asking(gates)):
-        return None
+def _unusable(record: EventsRecord) -> str:
+    """Why the file's own matrix cannot be used; empty if it can, or if there is none."""
+    if record.spillover is None:
+        return ""
+    names = {channel.name for channel in record.channels}
+    if absent := [name for name in record.spillover.detectors if name not in names]:
+        return f"the file's spillover matrix needs the channels {', '.join(absent)}, which the file lacks"
     try:
         unmixing(record.spillover.matrix)
     except ValueError as problem:
         return str(problem)
-    return None
+    return ""
+
+
+def _compensation(record: EventsRecord, gates: SampleGates) -> str:
+    """What medians are compensated by: as the gates say, if the file's matrix can be used."""
+    return "uncompensated" if gates.compensation == "FCS" and _unusable(record) else gates.compensation
 
 
 def _asking(gates: SampleGates) -> dict[str, None]:
@@ -210,6 +218,8 @@ def _comparable(record: EventsRecord, gates: SampleGates) -> bool:
 def _told(described: Sequence[EventsRecord], gates: SampleGates, frame: pl.DataFrame) -> list[str]:
     record = described[0]
     told = [*record.issues, *gates.refused]
+    if _compensation(record, gates) != gates.compensation:
+        told.append(f"{_unusable(record)}: medians are not compensated")
     if len(described) > 1:
         told.append(f"the file holds {len(described)} data sets, of which the first is gated")
     if not _comparable(record, gates):

@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
 from exvivo.study.findings import Finding, FindingCode
@@ -38,10 +39,11 @@ def inspect_panel(inputs: Inputs, gating: Gating, panels: Panels, rules: Panel) 
     if rules.compensation == "FCS":
         yield from _check_compensation(events, tuple(panels.readouts))
         yield from _check_matrices(events, gating)
-    yield from _check_channels([row for row in events if _tail(row) in full], panels.readouts)
+    without = list(_check_channels([row for row in events if _tail(row) in full], panels.readouts))
+    yield from without
     yield from _check_labels([row for row in events if _tail(row) in full], panels.readouts)
     yield from _check_controls(gating, panels.readouts)
-    yield from _check_closed(gating, tuple(panels.readouts))
+    yield from _check_closed(gating, tuple(panels.readouts), {finding.place for finding in without})
 
 
 def _full_files(inputs: Inputs) -> set[str]:
@@ -66,11 +68,11 @@ def _spillover(row: Row) -> Spillover | None:
 # tubes that nothing is measured in
 
 
-def _check_closed(gating: Gating, markers: tuple[str, ...]) -> Iterator[Finding]:
-    """Tubes without the channels of the gates, or without a matrix that can be used: every one is refused, which nothing else tells."""
+def _check_closed(gating: Gating, markers: tuple[str, ...], told_of: AbstractSet[str]) -> Iterator[Finding]:
+    """Tubes without the channels of the gates, or without a matrix that can be used; but for those that were told of already."""
     for code, (reason, key, place, suggestion) in _CLOSED.items():
         whys: dict[str, str] = {}
-        for row in gating.tubes.rows():
+        for row in (row for row in gating.tubes.rows() if row["file"] not in told_of):
             told = json.loads(str(row["detail"] or "{}")) if row["reason"] == reason.value else {}
             if key in told:
                 whys[str(row["file"])] = str(told[key])
@@ -189,6 +191,7 @@ def _check_controls(gating: Gating, readouts: Mapping[str, FlowReadout]) -> Iter
     for row in gating.tubes.rows():
         if row["donor"] and row["specimen"]:
             tubes.setdefault(str(row["donor"]), {}).setdefault(str(row["tube"]), set()).add(str(row["specimen"]))
+    yield from _absent_controls(tubes, readouts)
     for kind in (ControlKind.UNSTAINED, ControlKind.ISOTYPE):
         markers = tuple(name for name, readout in readouts.items() if readout.control is kind)
         for donor, by_kind in tubes.items() if markers else ():
@@ -200,3 +203,18 @@ def _check_controls(gating: Gating, readouts: Mapping[str, FlowReadout]) -> Iter
                 )
                 suggestion = "Background changes with size and culture: acquire a control for each condition"
                 yield Finding(FindingCode.CONTROL_SHARED, Severity.WARNING, donor, evidence, suggestion, markers, (donor,))
+
+
+def _absent_controls(tubes: Mapping[str, Mapping[str, set[str]]], readouts: Mapping[str, FlowReadout]) -> Iterator[Finding]:
+    """Donors, or all of them, with stained specimens and without any control of a kind that markers need."""
+    stained = [donor for donor, by_kind in tubes.items() if by_kind.get(TubeKind.FULL.value)]
+    for kind in ControlKind:
+        markers = tuple(name for name, readout in readouts.items() if readout.control is kind)
+        without = [donor for donor in stained if not tubes[donor].get(kind.value)] if markers else []
+        everywhere = len(without) == len(stained)
+        for donor in without[:1] if everywhere else without:
+            whose = "the study" if everywhere else "the donor"
+            evidence = f"{whose} has no {kind.value} tube, which {', '.join(markers)} need: nothing is measured"
+            place, severity = ("cytometry", Severity.ERROR) if everywhere else (donor, Severity.WARNING)
+            suggestion = "Complete tubes.csv, or correct 'control' of the readouts"
+            yield Finding(FindingCode.CONTROL_SHARED, severity, place, evidence, suggestion, markers, () if everywhere else (donor,))

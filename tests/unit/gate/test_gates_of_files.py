@@ -1,6 +1,7 @@
 """A study whose gates or matrices come from files, stand in the protocol, or come from single stains."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from exvivo.study.run import Gating, Inputs
 from exvivo.study.tables import CLINICAL, EVENTS, FILES, LAYOUT, QUANTIFIED, READINGS, SPECIMENS, TUBE_SHEET, VENDOR
 
 CHANNELS = tuple(Channel(name, "", 262144.0) for name in ("FSC-A", "SSC-A", "PE-A", "APC-A"))
+NAMES = json.dumps([[channel.name, channel.marker] for channel in CHANNELS])
 TRUE = SpilloverMatrix(("PE-A", "APC-A"), ("PE-A", "APC-A"), ((1.0, 0.25), (0.1, 1.0)))
 STORED = SpilloverMatrix(("PE-A", "APC-A"), ("PE-A", "APC-A"), ((1.0, 0.0), (0.0, 1.0)))
 READOUTS = {
@@ -61,7 +63,7 @@ class Folder:
     def add(self, name: str, kind: str, events: NDArray[np.float32], marker: str | None = None, batch: str | None = "B1") -> None:
         raw = fcs.compose(events, CHANNELS, spillover=STORED)
         (self.path / name).write_bytes(raw)
-        self.events.append({"file": name, "sha256": hashlib.sha256(raw).hexdigest(), "index": 0, "events": len(events)})
+        self.events.append({"file": name, "sha256": hashlib.sha256(raw).hexdigest(), "index": 0, "events": len(events), "channels": NAMES})
         specimen = "S1" if kind in ("full", "isotype") else None
         row: dict[str, object] = {"file": name, "specimen": specimen, "tube": kind, "marker": marker, "batch": batch, "origin": "here"}
         self.tubes.append(row)
@@ -245,3 +247,16 @@ def test_stains_that_tell_nothing_close_the_tubes_with_a_reason(
     found = tube(study.gate(compensation="single_stains"), "full.fcs")
     assert found["reason"] == "no-compensation"
     assert why in str(found["detail"])
+
+
+# controls
+
+
+def test_a_kind_of_control_that_nobody_has_is_told(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.add("full.fcs", "full", draw(1, 8000, 1000))
+    (found,) = [finding for finding in folder.findings(folder.gate()) if finding.code == FindingCode.CONTROL_SHARED]
+    assert (found.code, found.severity.value, found.place) == (FindingCode.CONTROL_SHARED, "error", "cytometry")
+    assert found.evidence == "the study has no isotype tube, which CD204, CD206 need: nothing is measured"
+    folder.add("iso.fcs", "isotype", draw(2))
+    assert FindingCode.CONTROL_SHARED not in [finding.code for finding in folder.findings(folder.gate())]

@@ -160,6 +160,17 @@ def test_a_gate_is_not_called_as_a_column_of_the_membership_table(tube: Path, na
         gated(tube, f"gates:\n  - {{name: {name}, method: rectangle, bounds: {{FSC: {{low: 200}}}}}}\n")
 
 
+def test_a_matrix_with_channels_that_the_file_lacks_is_not_used(tube: Path) -> None:
+    stored = {"SPILL": "2,B1,Other,1,0.5,0,1"}
+    (tube / "tube.fcs").write_bytes(fcs.compose(np.ones((9, 3), dtype=np.float32), CHANNELS, keywords=stored))
+    with pytest.raises(DesignError, match=r"tube\.fcs: the file's spillover matrix needs the channels Other"):
+        gated(tube)
+    (tube / "gates.xml").write_text(GATES.replace("200", "0"), encoding="utf-8")
+    written = gate_files([tube / "tube.fcs"], tube / "gates.xml", tube / "out")
+    assert "medians are not compensated" in str(written.findings.rows()[0]["evidence"])
+    assert pl.read_csv(tube / "out" / "populations.csv")["median_B1"].to_list() == [1.0]
+
+
 def test_a_matrix_that_cannot_be_inverted_is_refused_where_gates_ask_for_it(tube: Path) -> None:
     matrix = SpilloverMatrix(("FSC", "B1"), ("FSC", "B1"), ((1.0, 1.0), (1.0, 1.0)))
     (tube / "tube.fcs").write_bytes(fcs.compose(np.ones((9, 3), dtype=np.float32), CHANNELS, spillover=matrix))
