@@ -169,13 +169,14 @@ class Work:
             futures: dict[Future[Parcel], int] = {self.executor.submit(func, item): i for i, item in todo.items()}
             before, death = len(todo), None
             for done in as_completed(futures):
+                i = futures.pop(done)  # a cluster keeps a result as long as somebody holds its future
                 try:
                     parcel = done.result()
                 except BrokenExecutor as error:
                     death = error
                     continue
-                del todo[futures[done]]
-                yield futures[done], parcel
+                del todo[i]
+                yield i, parcel
             vain = vain + 1 if len(todo) == before else 0
             if death is not None:
                 if vain == _ATTEMPTS or not isinstance(self.executor, Renewable):

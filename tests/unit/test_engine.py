@@ -25,11 +25,10 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor | None]:
         with ThreadPoolExecutor(2) as pool:
             yield pool
     else:
-        with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
             yield pool
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork from a threaded test runner; the package itself spawns
 def test_results_do_not_depend_on_the_executor(executor: Executor | None) -> None:
     results = Work(executor).map(square, range(5), key=lambda i: i, label="squaring")
     assert [r.facts for r in results] == [square(i).facts for i in range(5)]
