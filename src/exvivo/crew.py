@@ -7,11 +7,13 @@ scheduler does the same by itself.
 
 import importlib
 import importlib.util
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 from exvivo.errors import DesignError, fault
 
@@ -19,6 +21,7 @@ Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 LOCAL_CLUSTER = "local"
+_PATIENCE = 20.0  # seconds
 
 
 class Crew(Executor):
@@ -67,11 +70,27 @@ def dask_executor(address: str, count: int) -> Iterator[Executor]:
     if importlib.util.find_spec("distributed") is None:
         raise DesignError(fault("--cluster", "dask.distributed is not installed", action="Install exvivo[cluster]"))
     distributed: Any = importlib.import_module("distributed")
+    if address != LOCAL_CLUSTER:
+        _knock(address)
     chosen: dict[str, Any] = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
     try:
         client = distributed.Client(**chosen) if address == LOCAL_CLUSTER else distributed.Client(address, timeout="20s")
     except (OSError, ValueError) as error:
-        expected = "the address of a running scheduler, such as tcp://host:8786, or 'local'"
-        raise DesignError(fault(f"--cluster {address}", f"no scheduler answers ({error})", expected)) from error
+        raise DesignError(_nobody(address, error)) from error
     with client, client.get_executor() as executor:
         yield executor
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where no port is open: a client that never met its scheduler cannot be taken apart safely."""
+    parts = urlsplit(address if "://" in address else f"tcp://{address}")
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_PATIENCE):
+            return
+    except (OSError, ValueError) as error:
+        raise DesignError(_nobody(address, error)) from error
+
+
+def _nobody(address: str, error: Exception) -> str:
+    expected = "the address of a running scheduler, such as tcp://host:8786, or 'local'"
+    return fault(f"--cluster {address}", f"no scheduler answers ({error})", expected)
