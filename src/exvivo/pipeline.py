@@ -40,7 +40,7 @@ from exvivo.report import write_report
 from exvivo.report.bench import Bench, PlateSummary, summarise_plates
 from exvivo.report.gatefiles import write_gates
 from exvivo.report.gatepages import GatedFile, compose_gate_pages
-from exvivo.report.miflowcyt import LISTED, ListedFile, list_for_files
+from exvivo.report.miflowcyt import ListedFile, list_for_files
 from exvivo.report.platepage import compose_pages
 from exvivo.report.tables import compose_csv, compose_curves, compose_parquet, write_tables
 from exvivo.simulate import SIZES as EVENTS_OF
@@ -494,9 +494,7 @@ def _as_gating_ml(described: Sequence[Described], gates: Sequence[SampleGates]) 
 
 
 def _listed(described: Sequence[Described]) -> list[ListedFile]:
-    """Files for the MIFlowCyt list, with the digests that it prints."""
-    digests = [digest_file(file.path) for file in described[:LISTED]] + [""] * len(described[LISTED:])
-    return [ListedFile(file.name, digest, acquisition_of(file.records[0])) for file, digest in zip(described, digests, strict=True)]
+    return [ListedFile(file.name, file.sha256, acquisition_of(file.records[0])) for file in described]
 
 
 def describe_fcs(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from exvivo.errors import DesignError, fault, unknown
 from exvivo.formats import fcs
 from exvivo.gate.files import Described
+from exvivo.gate.populations import positions_of
 from exvivo.numerics.beads import Conversion, Fate, Peak, Populations, find_populations, fit_conversion, select_singlets, summarise_peaks
 from exvivo.study.cytometry import BEAD_PEAKS, BEADS, BeadReason, BeadSet, BeadStatus
 from exvivo.study.design import Channel
@@ -158,7 +159,7 @@ def _calibrate_file(beads: BeadSet, channels: Sequence[Channel], events: Array) 
         found = f"no channel shows {beads.n_populations} populations of beads; peaks by channel: {listed}"
         expected = "as many populations as the table has values, in about equal parts"
         raise DesignError(fault(beads.file, found, expected, "Check the file, or correct the number of values"))
-    by_name = {channel.name: at for at, channel in reversed(list(enumerate(channels)))}
+    by_name = positions_of(channels)
     told_apart_by = ", ".join(channels[lights[at]].name for at in populations.channels)
     return [
         _calibrate_channel(

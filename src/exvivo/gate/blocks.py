@@ -14,9 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from exvivo.errors import DesignError
 from exvivo.formats import fcs
-from exvivo.gate.populations import Evaluation, Membership, missing_channels, paths_of, population_rows, positions_of
+from exvivo.gate.populations import Evaluation, Membership, open_evaluation, paths_of, population_rows
 from exvivo.numerics import kernels
 from exvivo.study.design import EventsRecord, Gate, GatingTree
 
@@ -71,12 +70,9 @@ def open_walk(path: Path, record: EventsRecord, tree: GatingTree, n_events: int 
     ------
     DesignError : a gate names a channel that the file does not have, all of them together
     """
-    matrices = dict(tree.matrices) | ({"FCS": record.spillover} if record.spillover is not None else {})
-    positions = positions_of(record.channels)
-    if missing := missing_channels(tree, matrices, positions):
-        raise DesignError(missing)
     nothing = np.empty((0, len(record.channels)), dtype=np.float32)
-    return Walk(path, record, tree.gates, Evaluation(nothing, positions, matrices, kernels.choose(n_events or record.n_events)))
+    ground = open_evaluation(nothing, record.channels, record.spillover, tree, kernels.choose(n_events or record.n_events))
+    return Walk(path, record, tree.gates, ground)
 
 
 def count_file(path: Path, record: EventsRecord, tree: GatingTree) -> list[int]:

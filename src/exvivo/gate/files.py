@@ -19,7 +19,7 @@ from exvivo.errors import DesignError, InputError, fault
 from exvivo.formats import fcs
 from exvivo.gate.blocks import find_members, open_walk, tabulate_members, tabulate_populations
 from exvivo.gate.pictures import facts_of, picture_of, take_pictures
-from exvivo.gate.populations import missing_channels, paths_of
+from exvivo.gate.populations import missing_channels, paths_of, positions_of
 from exvivo.numerics.cells import unmixing
 from exvivo.study.design import BooleanGate, EventsRecord, GatePicture, SampleGates
 from exvivo.study.findings import Finding, FindingCode
@@ -38,6 +38,7 @@ class Described:
     name: str
     path: Path
     records: tuple[EventsRecord, ...]
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ def gate_tubes(
     tasks = []
     for file, own in zip(described, gates, strict=True):
         trees[id(own.tree)] = trees[id(own.tree)] or describe_tree(own.tree)
-        sha256, compensation = digest_file(file.path) if work.memo else "", _compensation(file.records[0], own)
-        tasks.append(FileTask(str(file.path), file.name, sha256, trees[id(own.tree)], compensation, members, pictures, total))
+        compensation = _compensation(file.records[0], own)
+        tasks.append(FileTask(str(file.path), file.name, file.sha256, trees[id(own.tree)], compensation, members, pictures, total))
     parcels = work.map(gate_file, tasks, key=FileTask.key, label="gating", version=1)
     frames = [_with_stored(file.records[0], own, parcel) for file, own, parcel in zip(described, gates, parcels, strict=True)]
     told = [_told(file.records, own, frame) for file, own, frame in zip(described, gates, frames, strict=True)]
@@ -134,7 +135,7 @@ def describe_tubes(tubes: Mapping[str, Path]) -> tuple[list[Described], tuple[Fi
     found: list[Finding] = []
     for name, path in tubes.items():
         try:
-            described.append(Described(name, path, fcs.parse(path)))
+            described.append(Described(name, path, fcs.parse(path), digest_file(path)))
         except InputError as error:
             faults += error.messages
             words = "; ".join(error.messages)
@@ -154,15 +155,14 @@ def check_channels(described: Sequence[Described], gates: Sequence[SampleGates])
     messages: dict[str, None] = dict.fromkeys(words for own in gates for words in _same_paths(own))
     for file, own in zip(described, gates, strict=True):
         record = file.records[0]
-        names = {channel.name: index for index, channel in enumerate(record.channels)}
+        names = positions_of(record.channels)
         matrix = own.tree.matrices.get(own.compensation)
         if matrix is not None and (absent := [name for name in matrix.detectors if name not in names]):
             found = f"the compensation of sample '{own.name}' needs the channels {', '.join(absent)}"
             messages[fault(file.name, found, f"channels of the file: {', '.join(names)}", "Use gates made for this panel")] = None
         if _asking(own) and (problem := _unusable(record)):
             messages[fault(file.name, problem, "a matrix that can be used", "Use gates with a matrix of their own, or none")] = None
-        matrices = dict(own.tree.matrices) | ({"FCS": record.spillover} if record.spillover is not None else {})
-        messages |= dict.fromkeys(f"{file.name}, {words}" for words in missing_channels(own.tree, matrices, names))
+        messages |= dict.fromkeys(f"{file.name}, {words}" for words in missing_channels(own.tree, record.spillover, names))
     if messages:
         raise DesignError(messages)
 

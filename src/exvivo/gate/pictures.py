@@ -86,7 +86,7 @@ def _take(gates: Sequence[Gate], shown: Evaluation, paths: Mapping[str, str], ev
     titles = [dimension.channel + (", compensated" if shown.is_compensated(dimension) else "") for dimension in dimensions]
     axes = [_axis(title, dimension, *end) for title, dimension, end in zip(titles, dimensions, ends, strict=True)]
     counts = _histogram(values[0], ends[0]) if len(axes) == 1 else _grid(values, ends)
-    outlines = tuple((paths[gate.name], tuple(_rounded(point) for point in _outline(gate, ends))) for gate in gates)
+    outlines = tuple((paths[gate.name], tuple(_rounded(point) for point in outline_of(gate, ends, _CORNERS))) for gate in gates)
     parent = paths[first.parent] if first.parent else None
     return GatePicture(parent, axes[0], axes[1] if len(axes) > 1 else None, counts, outlines, len(seen), every)
 
@@ -120,14 +120,20 @@ def _grid(values: Sequence[Array], ends: Sequence[Point]) -> tuple[tuple[int, ..
     return tuple(tuple(row) for row in counts.astype(np.int64).tolist())
 
 
-def _outline(gate: Gate, ends: Sequence[Point]) -> Array:
-    """Vertices of a gate; open sides lie at the edge of the picture."""
+def outline_of(gate: Gate, ends: Sequence[Point], corners: int) -> Array:
+    """Vertices of a gate, an ellipse with so many; sides that are open, or on which the gate says nothing, lie at the edge of the picture.
+
+    Whoever draws it cuts it off there: moving corners would bend its sides.
+    """
     if isinstance(gate, PolygonGate):
         return np.asarray(gate.vertices, dtype=np.float64)
     if isinstance(gate, EllipsoidGate):
         scatter = np.array(gate.covariance)[:2, :2]
-        return density.ellipse_outline(np.array(gate.mean[:2]), scatter, gate.distance_square, _CORNERS)
-    sides = [(d.low, d.high) for d in gate.dimensions[:2]] if not isinstance(gate, BooleanGate) else []
+        return density.ellipse_outline(np.array(gate.mean[:2]), scatter, gate.distance_square, corners)
+    sides: list[tuple[float | None, float | None]] = (
+        [(d.low, d.high) for d in gate.dimensions[:2]] if not isinstance(gate, BooleanGate) else []
+    )
+    sides += [(None, None)] * (len(ends) - len(sides))
     (left, right), *others = (_closed(side, end) for side, end in zip(sides, ends, strict=True))
     if not others:
         return np.array([[left, 0.0], [right, 0.0]])

@@ -164,14 +164,34 @@ def evaluate_tree(
 
 def evaluate(events: NDArray[np.floating], channels: Sequence[Channel], spillover: SpilloverMatrix | None, tree: GatingTree) -> Evaluation:
     """As ``evaluate_tree``, keeping the compensated columns for those who measure next."""
-    matrices = dict(tree.matrices) | ({"FCS": spillover} if spillover is not None else {})
-    positions = positions_of(channels)
-    if missing := missing_channels(tree, matrices, positions):
-        raise DesignError(missing)
-    evaluation = Evaluation(events, positions, matrices)
+    evaluation = open_evaluation(events, channels, spillover, tree)
     for gate in tree.gates:
         evaluation.add(gate)
     return evaluation
+
+
+def open_evaluation(
+    events: NDArray[np.floating],
+    channels: Sequence[Channel],
+    spillover: SpilloverMatrix | None,
+    tree: GatingTree,
+    kernels: Kernels = PLAIN,
+) -> Evaluation:
+    """Events ready for the gates of a tree, none of which is evaluated yet.
+
+    Raises
+    ------
+    DesignError : a gate names a channel that the file does not have, all of them together
+    """
+    positions = positions_of(channels)
+    if missing := missing_channels(tree, spillover, positions):
+        raise DesignError(missing)
+    return Evaluation(events, positions, matrices_of(tree, spillover), kernels)
+
+
+def matrices_of(tree: GatingTree, spillover: SpilloverMatrix | None) -> dict[str, SpilloverMatrix]:
+    """Matrices by the names that gates give them: those of the tree, and the file's own as ``FCS``."""
+    return dict(tree.matrices) | ({"FCS": spillover} if spillover is not None else {})
 
 
 def positions_of(channels: Sequence[Channel]) -> dict[str, int]:
@@ -277,8 +297,9 @@ def _in_ellipsoid(gate: EllipsoidGate, columns: Evaluation, rows: Rows | None) -
     return cells.in_ellipsoid(values, gate.mean, gate.covariance, gate.distance_square)
 
 
-def missing_channels(tree: GatingTree, matrices: Mapping[str, SpilloverMatrix], positions: Mapping[str, int]) -> list[str]:
+def missing_channels(tree: GatingTree, spillover: SpilloverMatrix | None, positions: Mapping[str, int]) -> list[str]:
     """One message for each gate that names channels which the file does not have."""
+    matrices = matrices_of(tree, spillover)
     messages = []
     for gate in tree.gates:
         if absent := [name for name in channels_of(gate, matrices) if name not in positions]:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from exvivo.gate.pictures import outline_of
 from exvivo.gate.prepare import OpenTube
-from exvivo.numerics import density
-from exvivo.study.design import BooleanGate, Dimension, EllipsoidGate, Gate, PolygonGate, TransformKind
+from exvivo.study.design import BooleanGate, Dimension, Gate, TransformKind
 
 Row = dict[str, object]
-Array = NDArray[np.float64]
 
 BINS = 64
 _HEIGHT = "FSC-A"  # what one-dimensional gates are drawn against
 _LOGICLE_LOW = -0.05
+_CORNERS = 36  # of an ellipse
 
 
 def sketch_gates(donor: str, gates: Sequence[Gate], tubes: Sequence[OpenTube]) -> list[Row]:
@@ -30,7 +30,7 @@ def sketch_gates(donor: str, gates: Sequence[Gate], tubes: Sequence[OpenTube]) -
         (x_low, x_high), (y_low, y_high) = limits
         row: Row = {"donor": donor, "gate": gate.name, "x": axes[0].channel, "y": axes[1].channel, "bins": BINS}
         row |= {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
-        outline = [[round(float(value), 6) for value in vertex] for vertex in _outline(gate, limits)]
+        outline = [[round(float(value), 6) for value in vertex] for vertex in outline_of(gate, limits, _CORNERS)]
         rows.append(row | {"counts": json.dumps(counts.tolist(), separators=(",", ":")), "outline": json.dumps(outline)})
     return rows
 
@@ -63,19 +63,3 @@ def _count(parent: str | None, axes: Sequence[Dimension], limits: Sequence[tuple
     x, y = places
     kept = (x >= 0) & (y >= 0)
     return np.bincount(y[kept] * BINS + x[kept], minlength=BINS * BINS).reshape(BINS, BINS).astype(np.int64)
-
-
-def _outline(gate: Gate, limits: Sequence[tuple[float, float]]) -> Array:
-    """Vertices of a gate, open sides drawn at the edge of the picture."""
-    if isinstance(gate, PolygonGate):
-        return np.array(gate.vertices, dtype=np.float64)  # whoever draws it cuts it off: moving corners would bend its sides
-    if isinstance(gate, EllipsoidGate):
-        scatter = np.array(gate.covariance)[:2, :2]
-        return density.ellipse_outline(np.array(gate.mean[:2]), scatter, gate.distance_square, 36)
-    bounds = [[d.low, d.high] for d in gate.dimensions[:2]] if not isinstance(gate, BooleanGate) else []
-    bounds += [[None, None]] * (2 - len(bounds))
-    (left, right), (bottom, top) = (
-        [edge if bound is None else bound for bound, edge in zip(pair, limit, strict=True)]
-        for pair, limit in zip(bounds, limits, strict=True)
-    )
-    return np.array([[left, bottom], [right, bottom], [right, top], [left, top]], dtype=np.float64)

@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file as the list names it, its digest (of the first ``LISTED`` files of a list), and how it was acquired."""
+    """A file as the list names it, its digest, and how it was acquired."""
 
     name: str
     sha256: str
