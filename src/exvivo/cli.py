@@ -15,18 +15,17 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from exvivo.errors import DesignError, ExvivoError, fault
+from exvivo.printing import count_plates, tell_counts, tell_dataset, tell_effects, tell_fcs, tell_plate, tell_qualified
 
 if TYPE_CHECKING:
     from exvivo.engine import Work
-    from exvivo.pipeline import Calibrated, Examined, Finished
-    from exvivo.report.bench import PlateSummary
-    from exvivo.study.run import Run
+    from exvivo.pipeline import Calibrated, Finished
     from exvivo.study.tables import Table
 
 DONE, AT_FAULT, WRONG_CALL, BUG = 0, 1, 2, 70
@@ -151,7 +150,7 @@ def check(folder: Folder, *, as_json: Json = False) -> int:
         print(json.dumps({"findings": seen.findings.rows()}, indent=1))
     else:
         _print_findings(seen.findings)
-        print(_counted(seen))
+        print(tell_counts(seen))
     return _exit_code(seen.findings)
 
 
@@ -416,54 +415,38 @@ def fcs(
             print(json.dumps(described, indent=1))
         else:
             for index, dataset in enumerate(described["datasets"], 1):
-                _print_dataset(f"{files[0].name}, {dataset['version']}, data set {index}", dataset)
+                print("\n".join(tell_dataset(f"{files[0].name}, {dataset['version']}, data set {index}", dataset)))
         return DONE
     several, faults = describe_fcs_files(files)
     if as_json:
         print(json.dumps({"files": several, "faults": faults}, indent=1))
     else:
         for one in several:
-            print(_tell_fcs(one))
+            print(tell_fcs(one))
     for message in faults:
         _say(f"error: {message}")
     return AT_FAULT if faults else DONE
 
 
-def _print_dataset(title: str, dataset: dict[str, Any]) -> None:
-    print(f"{title}: {dataset['events']} events")
-    for channel in dataset["channels"]:
-        print(f"  {channel['name']:16} {channel['marker']:16} {', '.join(_channel_facts(channel))}")
-    facts = [dataset["instrument"] or "instrument not named", dataset["date"], f"bytes in {dataset['byte_order']} order"]
-    if dataset["timestep"] is not None:
-        facts.append(f"time step {dataset['timestep']:g} s")
-    spillover = dataset["spillover"]
-    facts.append("no spillover" if spillover is None else f"spillover of {', '.join(spillover['channels'])}")
-    if spillover is not None and spillover["identity"]:
-        facts.append("which is the identity: it compensates nothing")
-    print(f"  {', '.join(filter(None, facts))}")
-    for issue in dataset["issues"]:
-        print(f"  odd: {issue}")
+@app.command
+def qualify(
+    *,
+    reference: Annotated[Path | None, Parameter(help="Folder of reference cases to run instead of those that are shipped.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Run reference cases on this machine and compare every number with the one that R, NIST or a 40-digit solution gave.
 
+    $ exvivo qualify
+    """
+    from exvivo.qualify import qualify_cases
 
-def _channel_facts(channel: dict[str, Any]) -> list[str]:
-    facts = [f"range {channel['range']:g}", f"{channel['bits']} bits {channel['datatype']}"]
-    decades, lowest = channel["amplification"]
-    if channel["voltage"] is not None:
-        facts.append(f"{channel['voltage']:g} V")
-    if channel["gain"] != 1:
-        facts.append(f"gain {channel['gain']:g}")
-    if decades > 0:
-        facts.append(f"{decades:g} decades from {lowest:g}")
-    return facts
-
-
-def _tell_fcs(file: dict[str, Any]) -> str:
-    sets = file["datasets"]
-    facts = [file["version"], f"{' + '.join(str(dataset['events']) for dataset in sets)} events", f"{len(sets[0]['channels'])} channels"]
-    facts.append(sets[0]["instrument"] or "instrument not named")
-    if odd := sum(len(dataset["issues"]) for dataset in sets):
-        facts.append(f"{odd} odd")
-    return f"{file['file']}: {', '.join(facts)}"
+    with _work(1) as work:
+        checks = qualify_cases(reference, work.progress)
+    if as_json:
+        print(json.dumps({"cases": [asdict(check) for check in checks]}, indent=1))
+    else:
+        print("\n".join(tell_qualified(checks)))
+    return DONE if all(check.passed for check in checks) else AT_FAULT
 
 
 def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
@@ -474,7 +457,7 @@ def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
     else:
         _print_files([path for path in written.files if path.parent.name != "plates"], as_json=False)
         for plate in written.plates:
-            print(_tell_plate(plate))
+            print(tell_plate(plate))
     sys.stdout.flush()
     for row in written.findings.rows():
         if row["code"] == "vendor-settings":
@@ -482,25 +465,8 @@ def _print_calibrated(written: "Calibrated", *, as_json: bool) -> int:
     _print_findings(written.findings)
     for message in written.faults:
         _say(f"error: {message}")
-    _say(_count_plates(written))
+    _say(count_plates(written))
     return AT_FAULT if written.faults else _exit_code(written.findings)
-
-
-def _count_plates(written: "Calibrated") -> str:
-    accepted = sum(plate.accepted for plate in written.plates)
-    counted = f"plates and analytes: {len(written.plates)}, {accepted} accepted, {len(written.plates) - accepted} refused"
-    return f"{counted}; errors above: {len(written.faults)}" if written.faults else counted
-
-
-_SHORT = {"below_lloq": "below LLOQ", "above_uloq": "above ULOQ"}
-
-
-def _tell_plate(plate: "PlateSummary") -> str:
-    limits = "no range of quantification"
-    if plate.lloq is not None and plate.uloq is not None:
-        limits = f"LLOQ {plate.lloq:.4g}, ULOQ {plate.uloq:.4g} {plate.unit or ''}".rstrip()
-    counts = ", ".join(f"{count} {_SHORT.get(status, status)}" for status, count in plate.counts.items())
-    return f"{plate.plate} {plate.analyte}: {'accepted' if plate.accepted else 'refused'}, {limits}; {counts or 'no specimens'}"
 
 
 def _print_files(paths: Sequence[Path], *, as_json: bool) -> int:
@@ -524,7 +490,7 @@ def _print_finished(folder: Path, finished: "Finished", *, as_json: bool) -> int
         print(json.dumps(record, indent=1))
         return _exit_code(run_.findings)
     _print_findings(run_.findings)
-    _print_effects(run_)
+    print("\n".join(tell_effects(run_)))
     if not any(finished.computed.values()):
         _say("nothing was recomputed: everything was known from an earlier run")
     print(folder / "results" / "report.html")
@@ -542,32 +508,6 @@ def _print_findings(findings: "Table") -> None:
         if row["severity"] != "note":
             answered = f" (answered by {row['answer']})" if row["answer"] else ""
             _say(f"{row['severity']}: {row['place']}: {row['evidence']} [{row['code']}]. {row['suggestion']}.{answered}")
-
-
-def _print_effects(run_: "Run") -> None:
-    if run_.inputs.blinded:
-        print(f"{run_.effects.effects.height} registered estimates, blinded until 'exvivo decide FOLDER unblind'")
-        return
-    for row in run_.effects.effects.rows():
-        name = " x ".join(str(part) for part in (row["readout"], row["modifier"]) if part)
-        if row["estimate"] is not None:
-            numbers = f"{row['estimate']:.3g} ({row['ci_low']:.3g} to {row['ci_high']:.3g})"
-            told = f"{numbers}, p = {row['p']:.2g}, donors {row['donors']}"
-        else:
-            told = (
-                f"{row['status']}"
-                + (f": {row['reason']}" if row["reason"] else "")
-                + (f", p = {row['p']:.2g}" if row["p"] is not None else "")
-            )
-        print(f"{row['outcome']:3} {name:18} {row['contrast']:32} {told}")
-
-
-def _counted(seen: "Examined") -> str:
-    counts = {s: sum(row["severity"] == s for row in seen.findings.rows()) for s in ("error", "warning", "note")}
-    donors = seen.outcomes.frame["donor"].drop_nulls().n_unique()
-    measured = f"{seen.calibration.curves.height} curves, {seen.inputs.events.height} FCS data sets"
-    found = ", ".join(f"{count} {severity}{'' if count == 1 else 's'}" for severity, count in counts.items())
-    return f"{donors} donors, {seen.inputs.specimens.height} specimens, {measured}; {found}"
 
 
 @contextmanager

@@ -1,0 +1,11 @@
+"""What computes the results of a case, by the prefix of its id."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from exvivo.qualify.cases import Case
+
+Procedure = Callable[[Case], Mapping[str, Any]]
+
+PROCEDURES: Mapping[str, Procedure] = MappingProxyType({})
