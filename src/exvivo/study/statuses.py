@@ -124,6 +124,7 @@ class Reason(StrEnum):
     MODIFIER_MISSING = "modifier-missing"
     CONDITIONS_CODED = "conditions-coded"
     JOINT_TEST_ONLY = "joint-test-only"
+    SCORE_UNRELIABLE = "score-unreliable"  # the known error of a score explains all its variance
 
 
 class Method(StrEnum):
@@ -146,6 +147,8 @@ class Method(StrEnum):
     MIXED_UNPAIRED = "mixed-kr-unpaired"  # donors with one condition included
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     WELCH = "welch-log-ratio"  # unequal variances
+    SHRUNKEN = "shrunken-level"  # a level's ratio pulled towards the common mean of its modifier
+    CALIBRATED = "regression-calibration"  # slope divided by the reliability of its score
 
 
 class Rule(StrEnum):
