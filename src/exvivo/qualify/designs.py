@@ -139,14 +139,29 @@ def build_random(parts: Sequence[RandomPart], table: Columns, variables: Mapping
 def marginal_tests(design: Design) -> dict[str, Array]:
     """Type III hypotheses: for each term the contrasts of coefficients that are zero under it.
 
-    Cells of factors have equal weight and covariates are zero: the hypotheses of coefficients under sum-to-zero coding.
+    Cells of factors have equal weight and covariates are zero: the hypotheses of coefficients under sum-to-zero coding. The
+    joint Satterthwaite test depends on the rows that are chosen for a hypothesis, so they are lmerTest's: one for each
+    treatment coefficient of the term, or sequential ones where there is one term only.
     """
-    summed = {
-        name: Factor(own.labels, own.levels, Coding.SUM) if isinstance(own, Factor) else own for name, own in design.variables.items()
-    }
-    balanced = code_terms(design.terms, summed, intercept=design.intercept, rows=len(design.matrix))
-    back = np.linalg.pinv(np.linalg.lstsq(design.matrix, balanced.matrix)[0])
-    return {":".join(term): back[[own == term for own in balanced.assigned]] for term in design.terms}
+    if len(design.terms) == 1:
+        upper = np.linalg.cholesky(design.matrix.T @ design.matrix).T
+        rows = upper / np.diag(upper)[:, None]
+        return {":".join(term): rows[[own == term for own in design.assigned]] for term in design.terms}
+    treated, balanced = _recode(design, Coding.TREATMENT), _recode(design, Coding.SUM)
+    back = np.linalg.inv(np.linalg.lstsq(treated.matrix, balanced.matrix)[0])
+    onward = np.linalg.lstsq(treated.matrix, design.matrix)[0]
+    return {":".join(term): _unit_rows(back, treated, balanced, term) @ onward for term in design.terms}
+
+
+def _recode(design: Design, coding: Coding) -> Design:
+    variables = {name: Factor(own.labels, own.levels, coding) if isinstance(own, Factor) else own for name, own in design.variables.items()}
+    return code_terms(design.terms, variables, intercept=design.intercept, rows=len(design.matrix))
+
+
+def _unit_rows(back: Array, treated: Design, balanced: Design, term: Term) -> Array:
+    rows = back[[own == term for own in balanced.assigned]]
+    square = rows[:, [own == term for own in treated.assigned]]
+    return np.asarray(np.linalg.solve(square, rows) if square.shape[0] == square.shape[1] else rows, dtype=np.float64)
 
 
 def marginal_means(design: Design, over: Sequence[str]) -> tuple[list[tuple[str, ...]], Array]:

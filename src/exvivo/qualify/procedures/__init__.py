@@ -5,12 +5,14 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import families
+from exvivo.qualify.procedures import contrasts, families, models
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
 PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
     {
         **families.PROCEDURES,
+        **models.PROCEDURES,
+        **contrasts.PROCEDURES,
     }
 )
