@@ -5,14 +5,16 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import curves, families, kernels
+from exvivo.qualify.procedures import contrasts, curves, families, kernels, models
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
 PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
     {
+        **contrasts.PROCEDURES,
         **curves.PROCEDURES,
         **families.PROCEDURES,
         **kernels.PROCEDURES,
+        **models.PROCEDURES,
     }
 )
