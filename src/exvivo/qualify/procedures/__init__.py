@@ -5,12 +5,14 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import families
+from exvivo.qualify.procedures import curves, families, kernels
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
 PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
     {
+        **curves.PROCEDURES,
         **families.PROCEDURES,
+        **kernels.PROCEDURES,
     }
 )
