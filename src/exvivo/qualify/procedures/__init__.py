@@ -5,7 +5,15 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
+from exvivo.qualify.procedures import pairs, power, ranks, resampling
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
-PROCEDURES: Mapping[str, Procedure] = MappingProxyType({})
+PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
+    {
+        **pairs.PROCEDURES,
+        **power.PROCEDURES,
+        **ranks.PROCEDURES,
+        **resampling.PROCEDURES,
+    }
+)
