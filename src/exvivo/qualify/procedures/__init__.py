@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import contrasts, curves, families, kernels, models
+from exvivo.qualify.procedures import contrasts, curves, families, kernels, models, pairs, power, ranks, resampling
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
@@ -16,5 +16,9 @@ PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
         **families.PROCEDURES,
         **kernels.PROCEDURES,
         **models.PROCEDURES,
+        **pairs.PROCEDURES,
+        **power.PROCEDURES,
+        **ranks.PROCEDURES,
+        **resampling.PROCEDURES,
     }
 )
