@@ -5,13 +5,15 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import contrasts, families, models
+from exvivo.qualify.procedures import contrasts, curves, families, kernels, models
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
 PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
     {
+        **curves.PROCEDURES,
         **families.PROCEDURES,
+        **kernels.PROCEDURES,
         **models.PROCEDURES,
         **contrasts.PROCEDURES,
     }
