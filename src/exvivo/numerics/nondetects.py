@@ -160,7 +160,8 @@ def _plotting_positions(detected: Array, hidden: Array) -> tuple[Array, Array]:
     """Positions of sorted detected values and sorted limits; without limits those of Blom (at most ten values) or Hazen."""
     if not hidden.size:
         shift = 3 / 8 if len(detected) <= 10 else 0.5
-        return (np.arange(1, len(detected) + 1) - shift) / (len(detected) + 1 - 2 * shift), hidden
+        rank = np.arange(1.0, len(detected) + 1)
+        return np.asarray((rank - shift) / (len(detected) + 1 - 2 * shift), dtype=np.float64), hidden
     bounds = np.unique(hidden)
     if (detected < bounds[0]).any():
         bounds = np.concatenate([[0.0], bounds])
@@ -171,9 +172,9 @@ def _plotting_positions(detected: Array, hidden: Array) -> tuple[Array, Array]:
     for j in range(len(bounds) - 1, -1, -1):
         exceeding[j] = exceeding[j + 1] + (above[j] / (above[j] + upto[j]) * (1 - exceeding[j + 1]) if above[j] else 0.0)
     low, span = 1 - exceeding[:-1], exceeding[:-1] - exceeding[1:]
-    rank = np.concatenate([np.arange(1, count + 1) for count in above])
+    rank = np.concatenate([np.arange(1.0, count + 1) for count in above])
     at_detected = low[inside] + span[inside] * rank / (above[inside] + 1)
     where = np.searchsorted(bounds, hidden)
     counts = np.bincount(where, minlength=len(bounds))
-    rank_hidden = np.concatenate([np.arange(1, count + 1) for count in counts])
+    rank_hidden = np.concatenate([np.arange(1.0, count + 1) for count in counts])
     return at_detected, low[where] * rank_hidden / (counts[where] + 1)

@@ -114,7 +114,7 @@ class _Responses:
     known: NDArray[np.bool_]
     design: Array
 
-    def score(self, rows: Rows, parameters: Array) -> tuple[Array, Array]:
+    def score(self, _rows: Rows, parameters: Array) -> tuple[Array, Array]:
         """Log-likelihood (r,) and gradient (r, p + 1) by coefficients and ln SD."""
         mean, log_sd = parameters[:, :-1] @ self.design.T, parameters[:, -1]
         sd, known = np.exp(log_sd)[:, None], self.known
