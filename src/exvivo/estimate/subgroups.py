@@ -6,7 +6,8 @@ step, several levels a joint F test and no single number. Every level has its ow
 row, from the one model with one variance and without a p-value, since comparing p-values between levels is
 not comparing levels. Donors whose variable is missing are counted, never guessed; a level with too few donors
 keeps its row without an estimate and stays out of the joint test. Beside them: levels shrunken towards their mean, the
-slope on a score without the error of the score, and in the detail of every registered row what it could have found.
+slope on a score without the error of the score, the same comparison with censored pairs as intervals, and in the detail of
+every registered row what it could have found.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exvivo.estimate.bounded import BoundedPairs, estimate_bounded
 from exvivo.estimate.contrasts import Rules, describe_pairs
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.levels import list_levels
@@ -50,20 +52,27 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
     """Registered row of a modifier, then its level rows and sensitivities; `values` by donor, as printed in outcomes."""
     if pairs.count < rules.analysis.min_pairs:
         return [base.refused(Reason.TOO_FEW_DONORS, {"pairs": pairs.count, "needed": rules.analysis.min_pairs})]
+    bounded = estimate_bounded(base, _with_side(pairs, values, modifier), modifier, rules)
     censored = int((~pairs.exact).sum())
     if censored > rules.analysis.censoring.max_left_out * pairs.count:
-        return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count})]
-    known = _take(pairs, values, modifier, list_deviations(pairs.differences[pairs.exact, 0], rules.analysis))
+        return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count}), *bounded]
+    known = _take(pairs, values, modifier, rules)
     described = describe_pairs(base, known.pairs, wells=base.wells is not None)
     noted = described.noting({key: n for key, n in known.facts.items() if n})
     if not known.pairs.count:
         return [noted.refused(Reason.MODIFIER_MISSING)]
-    if modifier.kind is ModifierKind.CONTINUOUS:
-        return _slope(noted, known, modifier, rules)
-    return _levels(noted, known, modifier, rules)
+    estimate = _slope if modifier.kind is ModifierKind.CONTINUOUS else _levels
+    return [*estimate(noted, known, modifier, rules), *bounded]
 
 
-def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, deviations: Mapping[str, float]) -> KnownPairs:
+def _with_side(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> BoundedPairs:
+    """All pairs, censored ones included, whose donor has a usable value."""
+    sides = [_side(values.get(donor), modifier) for donor in pairs.donors]
+    kept = [i for i, side in enumerate(sides) if side is not None]
+    return BoundedPairs(pairs.pick(kept), tuple(side for side in sides if side is not None))
+
+
+def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, rules: Rules) -> KnownPairs:
     """Exact pairs whose donor has a usable value, on its side if binary; every pair left out counts under one reason."""
     facts: Counter[str] = Counter()
     kept: list[tuple[int, str]] = []
@@ -78,6 +87,7 @@ def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, de
             kept.append((i, side))
         else:
             facts["censored_pairs"] += 1
+    deviations = list_deviations(pairs.differences[pairs.exact, 0], rules.analysis)
     return KnownPairs(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts, deviations)
 
 

@@ -24,8 +24,7 @@ def list_credibility(run: Run, words: Wording) -> tuple[Grid, ...]:
 
 def _fill(one: Modified, run: Run, words: Wording) -> Grid:
     outcome = next(held for held in run.protocol.analysis.outcomes if held.id == one.registered["outcome"])
-    adjusted = words.say("credibility", f"adjusted_{outcome.adjust}", {"p": print_p(real(one.registered["p_adjusted"])) or "–"})
-    tried = {"count": len(outcome.modifiers), "outcome": outcome.id, "adjusted": adjusted}
+    tried = {"count": len(outcome.modifiers), "outcome": outcome.id, "adjusted": _tell_adjusted(one, outcome.adjust, words)}
     facts = {
         "outcome": readout_label({**one.registered, "modifier": None}, run.protocol),
         "measure": f"{name_contrast(one.registered, run.protocol, words)}; {words.say('credibility', 'within_donors')}",
@@ -57,6 +56,13 @@ def _tell_found(one: Modified, words: Wording) -> str:
 def _tell_chance(one: Modified, words: Wording) -> str:
     p = real(one.registered["p"])
     return words.say("credibility", "not_tested") if p is None else words.say("credibility", "p", {"p": print_p(p)})
+
+
+def _tell_adjusted(one: Modified, adjust: str, words: Wording) -> str:
+    if adjust == "none":
+        return words.say("credibility", "adjusted_none")
+    values = {"adjust": words.say("methods", f"adjust_{adjust}"), "p": print_p(real(one.registered["p_adjusted"])) or "–"}
+    return words.say("credibility", "adjusted", values)
 
 
 def _tell_levels(modifier: Modifier, words: Wording) -> str:
