@@ -5,7 +5,12 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
+from exvivo.qualify.procedures import combining
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
-PROCEDURES: Mapping[str, Procedure] = MappingProxyType({})
+PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
+    {
+        **combining.PROCEDURES,
+    }
+)
