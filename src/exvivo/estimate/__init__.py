@@ -3,7 +3,7 @@
 import polars as pl
 
 from exvivo.engine import Work
-from exvivo.estimate.families import adjust_families, pass_serum_gate
+from exvivo.estimate.families import adjust_families, pass_serum_gate, walk_graph
 from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
 from exvivo.study.protocol import AnalysisPlan
@@ -49,6 +49,8 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=5)
     supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
     effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
+    if plan.rules.graph is not None:
+        effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
     if plan.rules.serum_gate:
         effects = pass_serum_gate(effects, supplementary, plan.outcomes, plan.factors)
     return Effects(EFFECTS.build(effects), SUPPLEMENTARY.build(supplementary))

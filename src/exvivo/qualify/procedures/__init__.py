@@ -5,12 +5,13 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import combining
+from exvivo.qualify.procedures import combining, families
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
 PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
     {
         **combining.PROCEDURES,
+        **families.PROCEDURES,
     }
 )
