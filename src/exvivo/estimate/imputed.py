@@ -24,7 +24,7 @@ from exvivo.estimate.contrasts import Rules
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, bounds_of
 from exvivo.estimate.serum import estimate_crossed
-from exvivo.numerics.censored import fit_censored_batch
+from exvivo.numerics.censored import estimate_censored_batch
 from exvivo.numerics.combining import Combined, combine_parts
 from exvivo.numerics.inference import Array
 from exvivo.study.run import SharedError
@@ -33,9 +33,8 @@ from exvivo.study.tables import SHARED_ERROR
 
 Analyse = Callable[[Pairs, "Moved", Rules], "Drawn"]
 
-DRAWS = 100
-FEWEST = 50
-"""Draws, and how many of them must have an estimate."""
+DRAWS, FEWEST = 100, 50
+"""Draws, and how many of them must have an estimate; mixed models are fitted to no more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,8 @@ def impute_calibration(effect: Effect, pairs: Pairs, shared: pl.DataFrame, rules
     se = error_of(effect, level)
     if se is None or effect.df is None or effect.estimate is None or not shared.height:
         return None
-    drawn = _choose(effect, pairs)(pairs, draw_pairs(pairs, shared, rules), rules)
+    analyse = _choose(effect, pairs)
+    drawn = analyse(pairs, draw_pairs(pairs, shared, rules, FEWEST if analyse is _analyse_crossed else DRAWS), rules)
     beside = replace(effect, role=EffectRole.SENSITIVITY)
     if drawn.estimates.size < FEWEST:
         return replace(beside, method=Method.IMPUTED).refused(Reason.NOT_CONVERGED)
@@ -91,10 +91,11 @@ class Fitted:
 
 def combine_reduced(drawn: Drawn, registered: Fitted) -> Combined:
     """Rubin's rules, what the scatter between pairs shows of the draws taken from the variance between them."""
-    shown = max(float(drawn.variances.mean()) - drawn.variance, 0.0)
+    m = drawn.estimates.size
+    shown = max(float(drawn.variances.mean()) - drawn.variance, 0.0) * m / (m - 1)  # the draws lie around their own mean
     between = max(float(drawn.estimates.var(ddof=1)) - shown, 0.0)
     middle = registered.estimate + float(drawn.estimates.mean()) - drawn.estimate
-    return combine_parts(middle, registered.se**2, between, drawn.estimates.size, registered.df)
+    return combine_parts(middle, registered.se**2, between, m, registered.df)
 
 
 def _choose(effect: Effect, pairs: Pairs) -> Analyse:
@@ -103,11 +104,11 @@ def _choose(effect: Effect, pairs: Pairs) -> Analyse:
     return _analyse_crossed if effect.method is Method.CROSSED else _analyse_paired
 
 
-def draw_pairs(pairs: Pairs, shared: pl.DataFrame, rules: Rules) -> Moved:
+def draw_pairs(pairs: Pairs, shared: pl.DataFrame, rules: Rules, m: int = DRAWS) -> Moved:
     """Bounds of both arms with the curves drawn anew; values without a known curve stay."""
     curves = Curves.of(shared)
     known = SHARED_ERROR.build(shared.with_columns(pl.col("log_value").fill_null(0.0)))
-    drawn = SharedError(known).draw(rng_for(rules.analysis.seed, f"{rules.key}/curves"), DRAWS)
+    drawn = SharedError(known).draw(rng_for(rules.analysis.seed, f"{rules.key}/curves"), m)
     middles = {(plate, specimen): value for plate, specimen, value in known.frame.select("plate", "specimen", "log_value").iter_rows()}
     moves = {(plate, specimen): values - middles[plate, specimen] for (plate, _, specimen), values in drawn.items()}
 
@@ -123,13 +124,14 @@ def _analyse_paired(pairs: Pairs, moved: Moved, rules: Rules) -> Drawn:  # noqa:
     return Drawn(d.mean(axis=1), d.var(axis=1, ddof=1) / pairs.count, float(as_is.mean()), float(as_is.var(ddof=1)) / pairs.count)
 
 
-def _analyse_censored(pairs: Pairs, moved: Moved, rules: Rules) -> Drawn:
+def _analyse_censored(pairs: Pairs, moved: Moved, rules: Rules) -> Drawn:  # noqa: ARG001  one signature for all analyses
     """Bivariate normal model of every draw, and of the data as they are by the same measure of its variance."""
     drug = np.concatenate([bounds_of(pairs.drug)[None], moved.drug])
     comparator = np.concatenate([bounds_of(pairs.comparator)[None], moved.comparator])
-    fits = fit_censored_batch(drug, comparator, level=rules.analysis.confidence)
-    good = np.isfinite(fits.estimate[1:]) & np.isfinite(fits.se[1:])
-    return Drawn(fits.estimate[1:][good], fits.se[1:][good] ** 2, float(fits.estimate[0]), float(fits.se[0]) ** 2)
+    estimates, errors = estimate_censored_batch(drug, comparator)
+    good = np.isfinite(estimates) & np.isfinite(errors)
+    good[0] = False
+    return Drawn(estimates[good], errors[good] ** 2, float(estimates[0]), float(errors[0]) ** 2)
 
 
 def _analyse_crossed(pairs: Pairs, moved: Moved, rules: Rules) -> Drawn:

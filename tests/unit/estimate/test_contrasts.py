@@ -11,24 +11,11 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import LOADINGS
 from exvivo.study.tables import FINDINGS
 
 Kit = Any
 REFERENCE = Path(__file__).parents[2] / "reference" / "data"
-
-
-@pytest.fixture
-def primary(kit: Kit, plan: AnalysisPlan) -> Callable[..., tuple[dict[str, Any], pl.DataFrame]]:
-    """Estimate P1 alone: its row, and the rows beside it."""
-
-    def run(rows: list[dict[str, Any]], **more: Any) -> tuple[dict[str, Any], pl.DataFrame]:  # noqa: ANN401  passed on
-        effects = kit.estimate(rows, kit.only(plan, "P1"), **more)
-        (row,) = effects.effects.rows()
-        return row, effects.supplementary.frame
-
-    return run
 
 
 def logs(n: int, seed: int = 3) -> dict[str, tuple[float, float]]:
