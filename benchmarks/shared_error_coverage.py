@@ -3,13 +3,13 @@
     python benchmarks/shared_error_coverage.py            4,000 studies a cell
     python benchmarks/shared_error_coverage.py --exact    the curves' error is known exactly, not from each curve's own scatter
 
-Donors differ in ln level (SD 1) and in ln ratio (SD 0.3, mean -0.7). Each plate has a curve whose error has a level, a slope and a bend, drawn
-once; its size is known from 12 degrees of freedom. Compared: the paired t that ignores curves; the closed form that is registered; the same
-with Satterthwaite's degrees of freedom, never narrower than the paired t; Rubin's rules as they are; Rubin's rules reduced by what the
-scatter between pairs shows, which stands beside the registered estimate. Seeds are the cells' numbers.
+Donors differ in ln level (SD 1) and in ln ratio (SD 0.3, mean -0.7). Each plate has a curve whose error has a level, a slope and
+a bend, drawn once; its size is known from 12 degrees of freedom. Compared: the paired t that ignores curves; the closed form that is
+registered; the same with Satterthwaite's degrees of freedom, never narrower than the paired t; Rubin's rules as they are; Rubin's
+rules reduced by what the scatter between pairs shows, which stand beside the registered estimate. Seeds are the cells' numbers.
 
-The criterion: the closed form covers 94 to 96 %, widened by three Monte-Carlo standard errors, with 12 donors or more whose pairs lie on one plate
-each, and nowhere less than 94 % widened.
+The criterion: the closed form covers 94 to 96 %, widened by three Monte-Carlo standard errors, with 12 donors or more whose pairs lie
+on one plate each, and nowhere less than 94 % widened.
 """
 
 import argparse

@@ -65,9 +65,9 @@ class Curves:
         """Each reading's mean of what belongs to its plates and specimens, shape (n, q); zero where nothing is known of it."""
         size = len(next(iter(vectors.values()))) if vectors else 0
         found = np.zeros((len(readings), size))
-        for row, reading in zip(found, readings, strict=True):
+        for i, reading in enumerate(readings):
             for place, weight in self.weigh(reading).items():
-                row += weight * vectors[place]
+                found[i] += weight * vectors[place]
         return found
 
     def weigh(self, reading: Reading) -> dict[Place, float]:

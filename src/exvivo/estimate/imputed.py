@@ -76,7 +76,7 @@ def impute_calibration(effect: Effect, pairs: Pairs, shared: pl.DataFrame, rules
         return replace(beside, method=Method.IMPUTED).refused(Reason.NOT_CONVERGED)
     combined = combine_reduced(drawn, Fitted(math.log(effect.estimate), se, effect.df))
     return beside.estimated(combined.infer(level=level), Method.IMPUTED).noting(
-        {"draws": combined.m, "missing_information": combined.missing}
+        {"draws": combined.m, "drawn_share": 1 - combined.within / combined.variance}
     )
 
 

@@ -101,9 +101,7 @@ def test_draws_of_curves_give_the_closed_form(laid: tuple[int, list[int]], size:
     missing = (1 + 1 / DRAWS) * shared.unseen
     facts = json.loads(found.detail or "")
     assert facts["draws"] == DRAWS
-    increase = missing / (d.var(ddof=1) / n)
-    assert found.df is not None
-    assert facts["missing_information"] == pytest.approx((increase + 2 / (found.df + 3)) / (increase + 1), rel=1e-6)
+    assert facts["drawn_share"] == pytest.approx(missing / (d.var(ddof=1) / n + missing), rel=1e-6, abs=1e-12)
     assert found.estimate == pytest.approx(effect.estimate)
     assert (found.method, found.role) == ("imputed-curves", "sensitivity")
 
