@@ -24,7 +24,7 @@ import numpy as np
 from scipy import stats
 
 from exvivo.estimate.carried import share_of_curves
-from exvivo.numerics.combining import combine_parts
+from exvivo.numerics.combining import Parts, combine_parts
 from exvivo.numerics.inference import Array
 
 DONORS, SIZES = (6, 12, 24), (0.05, 0.25)
@@ -82,8 +82,8 @@ def half_widths(d: Array, loadings: Array, rng: np.random.Generator) -> Iterator
     drawn = d + rng.standard_normal((DRAWS, loadings.shape[1])) @ loadings.T
     between, raised = drawn.mean(axis=1).var(ddof=1), float((drawn.var(axis=1, ddof=1) / n).mean())
     for parts in ((raised, between), (within, max(between - max(raised - within, 0.0), 0.0))):
-        combined = combine_parts(float(d.mean()), *parts, DRAWS, df)
-        yield stats.t.ppf(0.975, combined.df) * math.sqrt(combined.variance)
+        fit = combine_parts(float(d.mean()), Parts(*parts, DRAWS), df_complete=df).estimate
+        yield fit.high - fit.estimate
 
 
 def cover(cell: tuple[int, str, float], runs: int, seed: int, *, exact: bool) -> Array:

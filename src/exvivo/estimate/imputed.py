@@ -25,7 +25,7 @@ from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, bounds_of
 from exvivo.estimate.serum import estimate_crossed
 from exvivo.numerics.censored import estimate_censored_batch
-from exvivo.numerics.combining import Combined, combine_parts
+from exvivo.numerics.combining import Combined, Parts, combine_parts
 from exvivo.numerics.inference import Array
 from exvivo.study.run import SharedError
 from exvivo.study.statuses import EffectRole, Method, Reason
@@ -74,10 +74,9 @@ def impute_calibration(effect: Effect, pairs: Pairs, shared: pl.DataFrame, rules
     beside = replace(effect, role=EffectRole.SENSITIVITY)
     if drawn.estimates.size < FEWEST:
         return replace(beside, method=Method.IMPUTED).refused(Reason.NOT_CONVERGED)
-    combined = combine_reduced(drawn, Fitted(math.log(effect.estimate), se, effect.df))
-    return beside.estimated(combined.infer(level=level), Method.IMPUTED).noting(
-        {"draws": combined.m, "drawn_share": 1 - combined.within / combined.variance}
-    )
+    combined = combine_reduced(drawn, Fitted(math.log(effect.estimate), se, effect.df), level)
+    facts = {"draws": drawn.estimates.size, "drawn_share": 1 - combined.within / combined.total}
+    return beside.estimated(combined.estimate, Method.IMPUTED).noting(facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,13 @@ class Fitted:
     df: float
 
 
-def combine_reduced(drawn: Drawn, registered: Fitted) -> Combined:
+def combine_reduced(drawn: Drawn, registered: Fitted, level: float) -> Combined:
     """Rubin's rules, what the scatter between pairs shows of the draws taken from the variance between them."""
     m = drawn.estimates.size
     shown = max(float(drawn.variances.mean()) - drawn.variance, 0.0) * m / (m - 1)  # the draws lie around their own mean
     between = max(float(drawn.estimates.var(ddof=1)) - shown, 0.0)
     middle = registered.estimate + float(drawn.estimates.mean()) - drawn.estimate
-    return combine_parts(middle, registered.se**2, between, m, registered.df)
+    return combine_parts(middle, Parts(registered.se**2, between, m), df_complete=registered.df, level=level)
 
 
 def _choose(effect: Effect, pairs: Pairs) -> Analyse:

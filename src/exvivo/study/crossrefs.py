@@ -110,6 +110,8 @@ def _check_factors(tree: Tree) -> Iterator[Fault]:
         yield from _expect(
             ("factors", name, "reference"), f"level of {name}", _node(tree, "factors", name, "reference"), _levels(tree, name)
         )
+        for level in _names(tree, "factors", name, "doses"):
+            yield from _expect(("factors", name, "doses", level), f"level of {name}", level, _levels(tree, name))
     yield from _expect(("blinding", "factor"), "factor", _node(tree, "blinding", "factor"), _names(tree, "factors"))
 
 

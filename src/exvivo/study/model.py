@@ -94,6 +94,7 @@ class Factor(Block):
     reference: str = Field(description="level that others are compared with")
     labels: Mapping[str, str] = Field(default_factory=dict, description="labels of levels in the report")
     details: Mapping[str, str] = Field(default_factory=dict, description="dose, duration, vehicle: printed, not interpreted")
+    doses: Mapping[str, float] = Field(default_factory=dict, description="dose of each level, in any unit; their order gives a trend")
 
 
 class Experiment(Block):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exvivo.numerics.combining import combine_draws
+from exvivo.numerics.combining import combine_imputations
 from exvivo.qualify.cases import find_cases, shipped_folder
 from exvivo.qualify.judging import judge_case
 
@@ -34,15 +34,15 @@ def test_the_shipped_case() -> None:
     ],
 )
 def test_degrees_of_freedom_of_the_complete_data(df: float, found: float, missing: float) -> None:
-    combined = combine_draws(Q, U, df)
-    got = [combined.estimate, combined.within, combined.between, combined.variance, combined.df, combined.increase, combined.missing]
+    combined = combine_imputations(Q, U, df_complete=df)
+    got = [combined.estimate.estimate, combined.within, combined.between, combined.total, combined.estimate.df, combined.increase, combined.missing]
     expected = [0.29, 0.011571428571428571, 0.0076, 0.020257142857142856, found, 0.75061728395061722, missing]
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
 def test_data_sets_that_agree() -> None:
-    combined = combine_draws([1.0, 1.0, 1.0], U[:3], 9)
-    got = [combined.variance, combined.df, combined.increase, combined.missing]
+    combined = combine_imputations([1.0, 1.0, 1.0], U[:3], df_complete=9)
+    got = [combined.total, combined.estimate.df, combined.increase, combined.missing]
     np.testing.assert_allclose(got, [0.011, 7.4992497188062579, 0.0, 0.19048980199200327], rtol=1e-12)
 
 
@@ -54,14 +54,16 @@ def test_data_sets_that_agree() -> None:
 )
 def test_scale_and_place_do_not_matter(draws: list[tuple[float, float]], df: float, scale: float, shift: float) -> None:
     q, u = np.array(draws).T
-    here, there = combine_draws(q, u, df), combine_draws(scale * q + shift, scale**2 * u, df)
-    assert there.variance == pytest.approx(scale**2 * here.variance, rel=1e-6)
-    assert there.df == pytest.approx(here.df, rel=1e-5)
-    assert here.within <= here.variance
-    assert 0 < here.df < df
+    here, there = (
+        combine_imputations(*parts, df_complete=df) for parts in ((q, u), (scale * q + shift, scale**2 * u))
+    )
+    assert there.total == pytest.approx(scale**2 * here.total, rel=1e-6)
+    assert there.estimate.df == pytest.approx(here.estimate.df, rel=1e-5)
+    assert here.within <= here.total
+    assert 0 < here.estimate.df < df
 
 
 @pytest.mark.parametrize(("q", "u"), [([1.0], [0.1]), ([1.0, 2.0], [0.1]), ([1.0, np.nan], [0.1, 0.1]), ([1.0, 2.0], [0.1, -0.1])])
 def test_what_cannot_be_combined_is_refused(q: list[float], u: list[float]) -> None:
-    with pytest.raises(ValueError, match=r"needed|must be"):
-        combine_draws(q, u, 5)
+    with pytest.raises(ValueError, match="needed"):
+        combine_imputations(q, u)
