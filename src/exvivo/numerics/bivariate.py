@@ -1,6 +1,6 @@
 """Likelihood of pairs from a bivariate normal distribution, where each value is known exactly or only within limits.
 
-In: standardised limits (n, 2) of both members of every pair, and their correlation. Out: log-likelihood
+In: standardised limits (n, 2) of both members of every pair, and their correlation (one, or one per pair). Out: log-likelihood
 of every pair with its derivatives by the limits and by the correlation. Three kinds of pair exist (both
 known, one known, none known) and each has one function; `numerics.censored` adds them up.
 
@@ -35,7 +35,7 @@ class PairTerms:
     by_correlation: Array
 
 
-def score_known_pairs(a: Array, b: Array, rho: float) -> PairTerms:
+def score_known_pairs(a: Array, b: Array, rho: float | Array) -> PairTerms:
     """Both members known: the bivariate normal density at a, b, shape (n,)."""
     r2 = 1 - rho**2
     square = a**2 - 2 * rho * a * b + b**2
@@ -47,23 +47,24 @@ def score_known_pairs(a: Array, b: Array, rho: float) -> PairTerms:
     )
 
 
-def score_half_known_pairs(a: Array, b: Array, rho: float) -> PairTerms:
+def score_half_known_pairs(a: Array, b: Array, rho: float | Array) -> PairTerms:
     """First member known at a (n,), second between the limits b (n, 2): density times conditional probability."""
+    rho = np.broadcast_to(rho, a.shape)
     r = np.sqrt(1 - rho**2)
-    t = (b - rho * a[:, None]) / r
+    t = (b - (rho * a)[:, None]) / r[:, None]
     log_p = log_interval_probability(t[:, 0], t[:, 1])
     # far from the maximum the ratio density / probability may overflow; a large finite slope leads back as well
     weight = np.exp(np.minimum(-0.5 * t**2 - 0.5 * _LOG_2PI - log_p[:, None], 100.0)) * (-1, 1)
-    t_by_rho = -a[:, None] / r + (b - rho * a[:, None]) * rho / r**3
+    t_by_rho = -(a / r)[:, None] + t * (rho / r**2)[:, None]
     return PairTerms(
         log_likelihood=-0.5 * _LOG_2PI - 0.5 * a**2 + log_p,
         by_first=np.column_stack([-a - rho / r * weight.sum(axis=1), np.zeros_like(a)]),
-        by_second=weight / r,
+        by_second=weight / r[:, None],
         by_correlation=(weight * t_by_rho).sum(axis=1),
     )
 
 
-def score_unknown_pairs(a: Array, b: Array, rho: float) -> PairTerms:
+def score_unknown_pairs(a: Array, b: Array, rho: float | Array) -> PairTerms:
     """Both members between limits (n, 2): the probability of a rectangle."""
     r = np.sqrt(1 - rho**2)
     p = np.maximum(rectangle_probability(a, b, rho), TINY)
@@ -79,7 +80,7 @@ def score_unknown_pairs(a: Array, b: Array, rho: float) -> PairTerms:
     )
 
 
-def rectangle_probability(a: Array, b: Array, rho: float) -> Array:
+def rectangle_probability(a: Array, b: Array, rho: float | Array) -> Array:
     """Probability that two standard normal values with correlation rho lie within limits a and b, each (n, 2)."""
     flip_a, flip_b = np.where(a.sum(axis=1) > 0, -1.0, 1.0), np.where(b.sum(axis=1) > 0, -1.0, 1.0)
     # turned to the lower left quadrant, where the four terms are small and lose least by subtraction
@@ -98,9 +99,10 @@ def log_interval_probability(low: Array, high: Array) -> Array:
     return np.asarray(log_right + np.log(-np.expm1(gap)), dtype=np.float64)
 
 
-def _edges(a: Array, b: Array, rho: float, r: float) -> Array:
+def _edges(a: Array, b: Array, rho: float | Array, r: Array) -> Array:
     """Derivative of the rectangle by the two limits of its first member."""
     density = np.exp(-0.5 * a**2) / np.sqrt(2 * np.pi) * (-1, 1)
+    rho, r = np.broadcast_to(rho, len(a))[:, None], np.broadcast_to(r, len(a))[:, None]
     inside = special.ndtr((b[:, 1:] - rho * a) / r) - special.ndtr((b[:, :1] - rho * a) / r)
     return np.asarray(density * inside, dtype=np.float64)
 
