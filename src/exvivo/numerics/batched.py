@@ -140,7 +140,8 @@ def fit_incomplete_pairs(
 
     Returns
     -------
-    Estimates : NaN for a study with fewer than two complete pairs, which has nothing to estimate the scatter within donors from
+    Estimates : NaN for a study with fewer than two complete pairs, or whose values do not vary within either condition;
+        there is nothing to estimate a scatter from
 
     Notes
     -----
@@ -152,7 +153,7 @@ def fit_incomplete_pairs(
     has = ~np.isnan(drug) + 2 * ~np.isnan(comparator)
     order = np.argsort(-has, axis=1, kind="stable")
     drug, comparator = (np.take_along_axis(arm, order, axis=1) for arm in (drug, comparator))
-    counts = np.stack([(has == kind).sum(axis=1) for kind in (3, 2, 1)], axis=1)
+    counts = np.stack([(has == kind).sum(axis=1) for kind in (3, 2, 1)], axis=1) * (_vary(drug) | _vary(comparator))[:, None]
     patterns, pattern_of = np.unique(counts, axis=0, return_inverse=True)
     found = {field.name: np.full(len(drug), np.nan) for field in fields(Estimates) if field.name != "level"}
     for index, (pairs, no_drug, no_comparator) in enumerate(patterns.tolist()):
@@ -168,6 +169,14 @@ def fit_incomplete_pairs(
         for name, values in found.items():
             values[rows] = getattr(fit, name)
     return Estimates(**found, level=level)
+
+
+def _vary(values: Array) -> NDArray[np.bool_]:
+    """Studies whose values (s, n), NaN where there is none, are not all the same."""
+    known = ~np.isnan(values)
+    largest, smallest = (np.max(sign * values, axis=1, initial=-np.inf, where=known) for sign in (1, -1))
+    apart = largest + smallest > 1e-10 * np.maximum(np.abs(largest), np.abs(smallest))
+    return np.asarray(known.any(axis=1) & apart, dtype=np.bool_)
 
 
 def fit_many(responses: ArrayLike, design: ArrayLike, component: ArrayLike) -> ManyFits:

@@ -24,6 +24,11 @@ def test_a_study_with_one_complete_pair_has_no_numbers_and_the_others_keep_their
     np.testing.assert_array_equal(together.p[[0, 2]], alone.p)
 
 
+def test_a_study_without_any_scatter_has_no_numbers() -> None:
+    drug, comparator = np.array([[1.0, 1, 1, 1], [1, 2, 1, 3], [1, 1, np.nan, 1]]), np.array([[0.3, 0.3, 0.3, 0.3]] * 3)
+    assert np.isnan(fit_incomplete_pairs(drug, comparator).p).tolist() == [True, False, True]
+
+
 def test_a_variance_of_zero_still_costs_degrees_of_freedom() -> None:
     """Donors whose conditions go apart: the ratio of variances is zero; 14 residual degrees of freedom, 7 by Kenward and Roger."""
     swing = np.array([[0.5, -0.4, 0.9, -1.0, 0.3, -0.2, 0.8, -0.7]])
