@@ -3,7 +3,7 @@
     python benchmarks/estimation_calibration.py                      every cell: 10,000 runs, 2,000 where values are censored
     python benchmarks/estimation_calibration.py --cells 0-29,90-119  some cells
     python benchmarks/estimation_calibration.py --quick              400 runs, 60 where values are censored
-    python benchmarks/estimation_calibration.py --markdown           the tables as they stand in docs/methods/estimation.md
+    python benchmarks/estimation_calibration.py --markdown          plates side by side, as in docs/methods/estimation.md
 
 Type I error with a true ratio of one, coverage of the 95 % interval with a true ratio of 0.6. Seeds: 20261126, the cell's index,
 and 0 (type I error), 1 (coverage) or 2 (families). Bands, widened by three Monte-Carlo standard errors: 4.5 to 5.5 % and 94 to 96 %;
@@ -17,12 +17,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 
 import estimation_design as design
 import numpy as np
@@ -61,8 +61,8 @@ class Share:
         return low - below <= value <= high + above
 
     def __str__(self) -> str:
-        """In percent, with the Monte-Carlo standard error's own number of decimals."""
-        return f"{100 * self.hits / self.of:.2f}" if self.of else "-"
+        """In percent."""
+        return f"{100 * self.hits / self.of:.1f}" if self.of else "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def run_measured(cell: Cell, runs: int) -> Line:
     type_one = Share.among(without.rejected(), without.estimated)
     coverage = Share.among(~with_effect.rejected(), with_effect.estimated)
     good = type_one.within(0.045, 0.055) and coverage.within(0.94, 0.96)
-    head = (str(cell.index), str(cell.donors), str(cell), f"{runs:,}", str(type_one), str(coverage))
+    head = (str(cell.index), str(cell.donors), str(cell), str(cell.plates), f"{runs:,}", str(type_one), str(coverage))
     if cell.curve:
         return Line((*head, *pair_of(lambda studies: analyse(strip(studies)).p, null, effect), say(good=good)), good)
     exact = [Share.among(compare(null) < 0.05) for compare in (design.compare_ranks, design.compare_flips)]
@@ -144,7 +144,10 @@ def run_censored(cell: Cell, runs: int) -> Line:
     half = pair_of(lambda studies: design.analyse(design.substitute(studies)).p, null, effect)
     normal = pair_of(lambda studies: design.compare_normal(design.substitute(studies)), null, effect)
     shares = (rule, Share.among(without.estimated), given, Share.among(with_effect.estimated), coverage)
-    return Line((str(cell.index), str(cell.donors), str(cell), f"{runs:,}", *map(str, shares), *half, *normal, say(good=good)), good)
+    return Line(
+        (str(cell.index), str(cell.donors), str(cell), str(cell.plates), f"{runs:,}", *map(str, shares), *half, *normal, say(good=good)),
+        good,
+    )
 
 
 def say(*, good: bool) -> str:
@@ -167,13 +170,23 @@ def run_family(family: Family, runs: int) -> Line:
     return Line((*head, f"{runs:,}", str(holm), f"{len(flips):,}", str(max_t), say(good=good)), good)
 
 
+def merge(lines: Iterable[Line]) -> Iterator[Line]:
+    """Lines of the same donors and design as one, values that differ side by side."""
+    for _, group in groupby(lines, key=lambda line: line.cells[1:3]):
+        same = list(group)
+        columns = zip(*(line.cells for line in same), strict=True)
+        merged = tuple(column[0] if len(set(column)) == 1 else " / ".join(column) for column in columns)
+        yield Line(merged, good=all(line.good for line in same))
+
+
 def print_table(title: str, columns: Sequence[str], lines: Iterable[Line], *, markdown: bool) -> bool:
     """Print lines as they come; whether all are good."""
     print(f"\n{title}\n")
-    rule = "| " + " | ".join("---" for _ in columns) + " |"
-    print("| " + " | ".join(columns) + f" |\n{rule}" if markdown else " | ".join(columns), flush=True)
+    print(
+        "| " + " | ".join(columns) + " |\n| " + " | ".join("---" for _ in columns) + " |" if markdown else " | ".join(columns), flush=True
+    )
     good = True
-    for line in lines:
+    for line in merge(lines) if markdown else lines:
         good &= line.good
         print("| " + " | ".join(line.cells) + " |" if markdown else " | ".join(line.cells), flush=True)
     return good
@@ -190,7 +203,7 @@ class Table:
     cells: tuple[Cell | Family, ...]
 
 
-HEAD = ("cell", "n", "design", "runs")
+HEAD = ("cell", "n", "design", "plates", "runs")
 
 
 def list_tables(runs: int, censored_runs: int) -> list[Table]:
@@ -207,7 +220,7 @@ def list_tables(runs: int, censored_runs: int) -> list[Table]:
         Table("Every value measured", (*HEAD, *rule, *others, "verdict"), run_measured, runs, plain),
         Table("Values below plate-wise limits", (*HEAD, *limits, *beside, "verdict"), run_censored, censored_runs, below),
         Table("Shared error of curves", (*HEAD, *rule, "paired t: type I", "coverage", "verdict"), run_measured, runs, curves),
-        Table("Family-wise error", (*HEAD, *families), run_family, runs, tuple(list_families(len(cells)))),
+        Table("Family-wise error", ("cell", "n", "family", "runs", *families), run_family, runs, tuple(list_families(len(cells)))),
     ]
 
 

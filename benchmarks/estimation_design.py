@@ -54,8 +54,7 @@ class Cell:
     def __str__(self) -> str:
         """What is special about it."""
         said = {
-            f"{self.plates} plate{'s' if self.plates > 1 else ''}": True,
-            "missing": self.missing,
+            "missing" if self.missing else "complete": True,
             f"{100 * self.censored:.0f} % censored": self.censored > 0,
             "quiet": self.quiet,
         }

@@ -134,11 +134,20 @@ def test_a_share_is_judged_with_three_errors_to_spare(command: ModuleType) -> No
 
 
 def test_cells_of_each_table_run_and_are_in_their_bands(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["--cells", "4,20,37,105,123", "--runs", "400", "--censored-runs", "30", "--jobs", "1", "--markdown"]
+    asked = ["--cells", "4,20,37,105,123", "--runs", "400", "--censored-runs", "30", "--jobs", "1"]
     assert command.main(asked) == 0
-    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    assert [line[0] for line in lines if line[0][2:].isdigit()] == ["| 4", "| 20", "| 37", "| 105", "| 123"]
-    assert {len(line) for line in lines if line[0] in ("| 4", "| 20")} == {13}
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if " | " in line]
+    heads = [line for line in lines if line[0] == "cell"]
+    assert [line[0] for line in lines if line[0] != "cell"] == ["4", "20", "37", "105", "123"]
+    assert [len(head) for head in heads] == [len(line) for line in lines if line[0] in ("20", "37", "105", "123")]
+
+
+def test_plates_stand_side_by_side_in_a_document(command: ModuleType) -> None:
+    lines = [command.Line(("0", "6", "complete", "1", "5.0"), True), command.Line(("1", "6", "complete", "2", "5.0"), False)]
+    other = command.Line(("2", "8", "complete", "1", "4.9"), True)
+    merged = list(command.merge([*lines, other]))
+    assert [line.cells for line in merged] == [("0 / 1", "6", "complete", "1 / 2", "5.0"), other.cells]
+    assert [line.good for line in merged] == [False, True]
 
 
 def test_a_cell_outside_its_band_is_an_exit_with_one(command: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
