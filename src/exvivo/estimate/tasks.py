@@ -14,6 +14,7 @@ import polars as pl
 from exvivo.engine import Parcel, digest_frame
 from exvivo.estimate.carried import carry_calibration
 from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities
+from exvivo.estimate.doses import Series, estimate_series, is_series
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
 from exvivo.estimate.pairs import (
     Pairs,
@@ -93,7 +94,7 @@ class Task:
             self.modifier.model_dump(mode="json") if self.modifier else None,
             self.analysis.model_dump(mode="json"),
             self.experiment.model_dump(mode="json"),
-            {name: factor.reference for name, factor in self.factors.items()},
+            {name: factor.model_dump(mode="json", include={"levels", "reference", "doses"}) for name, factor in self.factors.items()},
             self.measured_by.kind,
             digest_frame(self.frame),
             digest_frame(self.loadings),
@@ -183,6 +184,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
     if not _in_serum(pairs, task.frame, arms):
         yield from _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
         yield from list_sensitivities(described, pairs, task.rules)
+        yield from _series(task)
         over = None
     else:
         over = _carry_over(task, pairs, arms)
@@ -191,6 +193,17 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from _other_statistics(task, arms)
     if held_apart(task.outcome.contrast, task.factors):
         yield from _beside_serum(task, pairs, over)
+
+
+def _series(task: Task) -> Iterator[Effect]:
+    """All levels of the drug against the comparator, where there are more than two."""
+    contrast = task.outcome.contrast
+    factor = task.factors[contrast.factor]
+    held = full_condition(contrast, task.factors, contrast.versus)
+    readings = {level: readings_at(task.frame, held | {contrast.factor: level}) for level in factor.levels}
+    present = {level: found for level, found in readings.items() if found}
+    if is_series(present, contrast.versus):
+        yield from estimate_series(task.base(), Series(present, contrast.versus, factor.doses), task.rules)
 
 
 def _estimate_between_sera(

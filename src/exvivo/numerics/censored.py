@@ -16,7 +16,6 @@ Everything is computed for a batch of studies of the same size at once (`fit_cen
 comparison is a batch of one, so both give the same numbers.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
@@ -24,15 +23,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from exvivo.numerics.ascent import Rows, Summit, climb, look
-from exvivo.numerics.bivariate import FAR, PairTerms, score_half_known_pairs, score_known_pairs, score_unknown_pairs
+from exvivo.numerics.ascent import Climb, Rows, Summit, climb, look
+from exvivo.numerics.censored_pairs import PackedPairs, Parameters, pack_pairs
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 FEWEST_MEASURED_PAIRS = 3  # fewer points lie on a line, and the likelihood has no maximum
 REACH = 60.0  # a limit farther than this many SD from the estimate is none
 MOST_LIMIT_STEPS = 60
 MOST_TRAPS = 4
+ROUGH = 1e-4  # gain that decides between climbs
 
 
 class Covariance(StrEnum):
@@ -98,16 +99,15 @@ class CensoredFits:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Bounds (s, n, 2) of both conditions, scaled to be of order 1; which are known (s, n); by study (s,) the scaling,
-    the number of fully measured pairs, and whether their differences vary."""
+    """Studies scaled to be of order 1, and by study (s,) the scaling, what there is to fit, and which bounds begin the search."""
 
-    comparator: Array
-    drug: Array
-    known_comparator: Flags
-    known_drug: Flags
+    packed: PackedPairs
+    start: Array
     centre: Array
     scale: Array
-    measured: NDArray[np.int64]
+    measured: Counts
+    informative: Counts
+    values: Counts
     varies: Flags
     free: Array
 
@@ -115,45 +115,13 @@ class _Pairs:
     def box(self) -> Array:
         return np.asarray(_BOX[:, np.argmax(self.free, axis=0)], dtype=np.float64)
 
-    @property
-    def informative(self) -> NDArray[np.int64]:
-        return np.asarray((self.known_comparator | self.known_drug).sum(axis=1), dtype=np.int64)
-
     def score(self, rows: Rows, parameters: Array) -> tuple[Array, Array]:
         """Log-likelihood (r,) and gradient (r, k) of some studies at some parameters."""
-        difference, mean, log_sd_x, log_sd_y, z = (parameters @ self.free.T).T[:, :, None]
-        sd_x, sd_y, rho = np.exp(log_sd_x), np.exp(log_sd_y), np.tanh(z)
-        x = np.clip((self.comparator[rows] - mean[:, :, None]) / sd_x[:, :, None], -FAR, FAR)
-        y = np.clip((self.drug[rows] - (mean + difference)[:, :, None]) / sd_y[:, :, None], -FAR, FAR)
-        known_x, known_y = self.known_comparator[rows], self.known_drug[rows]
-        value, by_rho, by_x, by_y = np.zeros(known_x.shape), np.zeros(known_x.shape), np.zeros_like(x), np.zeros_like(y)
-        for at, terms, swapped in _terms(x, y, known_x, known_y, np.broadcast_to(rho, known_x.shape)):
-            value[at], by_rho[at] = terms.log_likelihood, terms.by_correlation
-            by_x[at], by_y[at] = (terms.by_second, terms.by_first) if swapped else (terms.by_first, terms.by_second)
-        count_x, count_y = known_x.sum(axis=1), known_y.sum(axis=1)
-        by_mean_x, by_mean_y = -by_x.sum(axis=(1, 2)) / sd_x[:, 0], -by_y.sum(axis=(1, 2)) / sd_y[:, 0]
-        full = np.column_stack(
-            [
-                by_mean_y,
-                by_mean_x + by_mean_y,
-                -(by_x * x).sum(axis=(1, 2)) - count_x,
-                -(by_y * y).sum(axis=(1, 2)) - count_y,
-                by_rho.sum(axis=1) * (1 - rho[:, 0] ** 2),
-            ]
-        )
-        return value.sum(axis=1) - count_x * log_sd_x[:, 0] - count_y * log_sd_y[:, 0], full @ self.free
-
-
-def _terms(x: Array, y: Array, known_x: Flags, known_y: Flags, rho: Array) -> Iterator[tuple[Flags, PairTerms, bool]]:
-    """Places of each kind of pair with their likelihood; the flag says that first and second were exchanged."""
-    if (at := known_x & known_y).any():
-        yield at, score_known_pairs(x[at, 0], y[at, 0], rho[at]), False
-    if (at := known_x & ~known_y).any():
-        yield at, score_half_known_pairs(x[at, 0], y[at], rho[at]), False
-    if (at := ~known_x & known_y).any():
-        yield at, score_half_known_pairs(y[at, 0], x[at], rho[at]), True
-    if (at := ~(known_x | known_y)).any():
-        yield at, score_unknown_pairs(x[at], y[at], rho[at]), False
+        difference, mean, log_sd_x, log_sd_y, z = (parameters @ self.free.T).T
+        rho = np.tanh(z)
+        value, by = self.packed.score(rows, Parameters(mean, mean + difference, log_sd_x, log_sd_y, rho))
+        full = np.column_stack([by[:, 1], by[:, 0] + by[:, 1], by[:, 2], by[:, 3], by[:, 4] * (1 - rho**2)])
+        return value, full @ self.free
 
 
 def fit_censored_pairs(
@@ -215,15 +183,13 @@ def estimate_censored_difference(drug: ArrayLike, comparator: ArrayLike) -> floa
 
 def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
     """Fits of some studies, in the units of the bounds."""
-    top = _maximise(pairs, rows)
-    information = look(pairs.score, rows, top.at, central=True).curvature
-    se = np.sqrt(np.linalg.inv(information)[:, 0, 0])
+    top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)
+    se = np.sqrt(np.linalg.inv(top.curvature)[:, 0, 0])
     df = pairs.informative[rows] - 1
-    cutoff = (df + 1) * np.log1p(special.stdtrit(df, 0.5 + level / 2) ** 2 / df)
+    cutoff = np.asarray((df + 1) * np.log1p(special.stdtrit(df, 0.5 + level / 2) ** 2 / df), dtype=np.float64)
     low, high = (_limit(pairs, rows, top, side * se, cutoff) for side in (-1.0, 1.0))
     ratio = _profile(pairs, rows, top, np.zeros(len(rows)))[0]
     full, scale, centre = top.at @ pairs.free.T, pairs.scale[rows], pairs.centre[rows]
-    measured = (pairs.known_comparator[rows].sum(axis=1) + pairs.known_drug[rows].sum(axis=1)).astype(np.float64)
     return CensoredFits(
         estimate=full[:, 0] * scale,
         se=se * scale,
@@ -232,7 +198,7 @@ def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
         p=np.minimum(1.0, 2 * special.stdtr(df, -np.sqrt(df * np.expm1(ratio / (df + 1))))),
         df=df,
         likelihood_ratio=ratio,
-        log_likelihood=top.value - measured * np.log(scale),
+        log_likelihood=top.value - pairs.values[rows] * np.log(scale),
         mean_drug=(full[:, 0] + full[:, 1]) * scale + centre,
         mean_comparator=full[:, 1] * scale + centre,
         sd_drug=np.exp(full[:, 3]) * scale,
@@ -242,7 +208,7 @@ def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
 
 
 def _read_single(drug: ArrayLike, comparator: ArrayLike, covariance: Covariance) -> _Pairs:
-    pairs = _read(*(np.asarray(bounds, dtype=np.float64)[None] for bounds in (drug, comparator)), covariance)
+    pairs = _read(np.asarray(drug, dtype=np.float64)[None], np.asarray(comparator, dtype=np.float64)[None], covariance)
     if (measured := int(pairs.measured[0])) < FEWEST_MEASURED_PAIRS:
         raise ValueError(f"{measured} pairs are measured in both conditions; at least {FEWEST_MEASURED_PAIRS} are needed")
     if not pairs.varies[0]:
@@ -266,56 +232,57 @@ def _read(drug: Array, comparator: Array, covariance: Covariance) -> _Pairs:
     scale = np.sqrt(spread / count)
     varies = np.where(both, y - x, -np.inf).max(axis=1) - np.where(both, y - x, np.inf).min(axis=1) > 1e-9 * scale
     unit = np.where(scale > 0, scale, 1.0)
+    scaled = [(bounds - centre[:, None, None]) / unit[:, None, None] for bounds in (comparator, drug)]
     return _Pairs(
-        comparator=(comparator - centre[:, None, None]) / unit[:, None, None],
-        drug=(drug - centre[:, None, None]) / unit[:, None, None],
-        known_comparator=known_comparator,
-        known_drug=known_drug,
+        packed=pack_pairs(*scaled),
+        start=_start(*scaled) @ np.linalg.pinv(_FREE[covariance]).T,
         centre=centre,
         scale=unit,
         measured=measured,
+        informative=(known_comparator | known_drug).sum(axis=1),
+        values=known_comparator.sum(axis=1) + known_drug.sum(axis=1),
         varies=varies & (scale > 0),
         free=_FREE[covariance],
     )
 
 
-def _start(pairs: _Pairs, rows: Rows) -> Array:
-    """Moments after putting each censored value at its bound, or in the middle of two: only a place to begin."""
+def _start(comparator: Array, drug: Array) -> Array:
+    """Moments (s, 5) after putting each censored value at its bound, or in the middle of two: only a place to begin."""
 
     def filled(bounds: Array) -> Array:
         low, high = bounds[..., 0], bounds[..., 1]
-        finite = np.where(np.isinf(low), high, low), np.where(np.isinf(high), low, high)
-        return np.asarray(0.5 * (finite[0] + finite[1]), dtype=np.float64)
+        return np.asarray(0.5 * (np.where(np.isinf(low), high, low) + np.where(np.isinf(high), low, high)), dtype=np.float64)
 
-    x, y = filled(pairs.comparator[rows]), filled(pairs.drug[rows])
+    x, y = filled(comparator), filled(drug)
     mean_x, mean_y, sd_x, sd_y = x.mean(axis=1), y.mean(axis=1), np.maximum(x.std(axis=1), 0.05), np.maximum(y.std(axis=1), 0.05)
     correlation = ((x - mean_x[:, None]) * (y - mean_y[:, None])).mean(axis=1) / (sd_x * sd_y)
-    moments = [mean_y - mean_x, mean_x, np.log(sd_x), np.log(sd_y), np.arctanh(np.clip(correlation, -0.95, 0.95))]
-    return np.asarray(np.column_stack(moments) @ np.linalg.pinv(pairs.free).T, dtype=np.float64)
+    z = np.arctanh(np.clip(correlation, -0.95, 0.95))
+    return np.column_stack([mean_y - mean_x, mean_x, np.log(sd_x), np.log(sd_y), z])
 
 
 def _maximise(pairs: _Pairs, rows: Rows) -> Summit:
-    return climb(pairs.score, rows, _start(pairs, rows), pairs.box)
+    return climb(pairs.score, rows, pairs.start[rows], Climb(pairs.box))
 
 
 def _profile(pairs: _Pairs, rows: Rows, top: Summit, difference: Array) -> tuple[Array, Summit]:
     """Twice the ln likelihood ratio of the maximum against given mean differences (r,), and where it is reached.
 
     The best of three climbs: the other parameters follow the mean difference; they stay; they stay, with a smaller
-    correlation, which leads out of the trap of pairs that lie on a line.
+    correlation, which leads out of the trap of pairs that lie on a line. All go roughly, the best is finished.
     """
     stayed, loosened = top.at.copy(), top.at.copy()
     loosened[:, -1] *= 0.5
     starts = np.stack([_follow(top, difference), stayed, loosened])
     starts[:, :, 0] = difference
-    found = _hold(pairs, np.tile(rows, 3), starts.reshape(-1, top.at.shape[1]), np.tile(top.curvature, (3, 1, 1)))
+    found = _hold(pairs, np.tile(rows, 3), starts.reshape(-1, top.at.shape[1]), np.tile(top.curvature, (3, 1, 1)), flat=ROUGH)
     best = found.take(found.value.reshape(3, -1).argmax(axis=0) * len(rows) + np.arange(len(rows)))
+    best = _hold(pairs, rows, best.at, best.curvature)
     return np.maximum(0.0, 2 * (top.value - best.value)), best
 
 
-def _hold(pairs: _Pairs, rows: Rows, start: Array, curvature: Array) -> Summit:
+def _hold(pairs: _Pairs, rows: Rows, start: Array, curvature: Array, flat: float = 1e-13) -> Summit:
     """Maximum with the mean difference held."""
-    return climb(pairs.score, rows, start, pairs.box, held=(0,), curvature=curvature)
+    return climb(pairs.score, rows, start, Climb(pairs.box, held=(0,), flat=flat), curvature=curvature)
 
 
 def _follow(here: Summit, difference: Array) -> Array:
@@ -361,7 +328,7 @@ def _search(pairs: _Pairs, rows: Rows, heights: tuple[Array, Array], start: Summ
         inner[active[above]], outer[active[~above]] = at[active[above]], at[active[~above]]
         aim = _between(_aim(held, top[active], floor[active]), inner[active], outer[active], origin[active])
         lost = above & (np.abs(at[active]) >= REACH)
-        moved = np.abs(aim - at[active]) > 1e-9 * np.abs(step[active])
+        moved = np.abs(aim - at[active]) > 1e-5 * np.abs(step[active])  # the error of the place aimed at is the square of it
         at[active] = np.where(lost, outer[active], aim)
         active = active[moved & ~lost]
         if not active.size:

@@ -146,6 +146,8 @@ class Method(StrEnum):
     MIXED_UNPAIRED = "mixed-kr-unpaired"  # donors with one condition included
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     WELCH = "welch-log-ratio"  # unequal variances
+    DUNNETT = "dunnett"  # levels of a series against the comparator at once
+    TREND = "trend"  # linear contrast over the order of doses
 
 
 class Rule(StrEnum):
