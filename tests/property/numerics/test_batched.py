@@ -12,7 +12,7 @@ from exvivo.numerics.paired import fit_mean, fit_paired
 
 Array = NDArray[np.float64]
 SEEDS = st.integers(0, 10_000)
-CALM = settings(max_examples=40, deadline=None)
+CALM = settings(max_examples=25, deadline=None)
 METHODS = st.sampled_from(DegreesOfFreedom)
 DONOR_SD = st.sampled_from([0.0, 0.2, 0.8, 5.0])
 
@@ -37,7 +37,7 @@ def test_complete_pairs_are_the_paired_t_test_of_donor_means(seed: int, n: int, 
         same(many, study, fit_paired(drug[study].mean(axis=1), comparator[study].mean(axis=1), level=level))
 
 
-@CALM
+@settings(max_examples=12, deadline=None)
 @given(SEEDS, st.integers(5, 12))
 def test_balanced_wells_are_the_mixed_model_of_donor_and_culture(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -74,8 +74,8 @@ def estimate(studies: Any, study: int) -> Effect:  # noqa: ANN401  a benchmark's
 CELLS: dict[str, dict[str, Any]] = {
     "complete": {"donors": 8, "plates": 2},
     "missing": {"donors": 6, "plates": 3, "missing": True},
-    "some censored": {"donors": 12, "plates": 3, "censored": 0.2},
-    "censored and missing": {"donors": 14, "plates": 1, "censored": 0.4, "missing": True},
+    "some censored": {"donors": 10, "plates": 3, "censored": 0.2},
+    "censored and missing": {"donors": 12, "plates": 1, "censored": 0.4, "missing": True},
     "curves": {"donors": 7, "plates": 2, "curve": True, "quiet": True},
 }
 
