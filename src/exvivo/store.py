@@ -63,6 +63,9 @@ _RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
     ("gating", "sketches", kinds.SKETCHES),
     ("effects", "effects", kinds.EFFECTS),
     ("effects", "supplementary", kinds.SUPPLEMENTARY),
+    ("effects", "ratios", kinds.RATIOS),
+    ("effects", "diagnostics", kinds.DIAGNOSTICS),
+    ("effects", "calls", kinds.CALLS),
 )
 
 

@@ -45,9 +45,11 @@ def carry_calibration(effect: Effect, pairs: Pairs, loadings: Loadings, level: f
     noted = effect.noting({"calibration_share": shared.variance / (se**2 + shared.unseen)})
     if shared.unseen <= 0:
         return noted
+    basis = None if effect.basis is None else replace(effect.basis, unseen=shared.unseen)
     more = float(stdtrit(effect.df, 0.5 + level / 2)) ** 2 * shared.unseen
     return replace(
         noted,
+        basis=basis,
         ci_low=ratio(middle - math.sqrt((middle - low) ** 2 + more)),
         ci_high=ratio(middle + math.sqrt((high - middle) ** 2 + more)),
         p=_dilute(effect.p, effect.df, se / math.sqrt(se**2 + shared.unseen)),

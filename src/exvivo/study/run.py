@@ -15,7 +15,7 @@ import polars as pl
 from exvivo.study.decisions import Decisions
 from exvivo.study.findings import Finding
 from exvivo.study.protocol import Protocol
-from exvivo.study.tables import CONTROLS, LIMITS, Table
+from exvivo.study.tables import CALLS, CONTROLS, DIAGNOSTICS, LIMITS, RATIOS, Table
 
 Array = npt.NDArray[np.float64]
 
@@ -104,10 +104,13 @@ class Gating:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """The registered estimates, and everything beside them."""
+    """The registered estimates, everything beside them, the pairs and diagnostics behind them, and the R code of each."""
 
     effects: Table
     supplementary: Table
+    ratios: Table = field(default_factory=RATIOS.empty)
+    diagnostics: Table = field(default_factory=DIAGNOSTICS.empty)
+    calls: Table = field(default_factory=CALLS.empty)
 
 
 @dataclass(frozen=True, slots=True)

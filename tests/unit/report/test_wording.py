@@ -11,6 +11,7 @@ from exvivo.study.findings import FindingCode
 from exvivo.study.statuses import (
     ChartBase,
     ChartKind,
+    Diagnostic,
     EffectRole,
     EffectStatus,
     ExpressionStatus,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[StrEnum]] = {
     "finding": FindingCode,
     "decision": DecisionKind,
     "method": Method,
+    "diagnostic": Diagnostic,
     "rule": Rule,
     "rule_outcome": RuleOutcome,
     "limit": LimitKind,
