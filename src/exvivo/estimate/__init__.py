@@ -8,9 +8,10 @@ from exvivo.engine import Parcel, Work
 from exvivo.estimate.families import adjust_families, pass_serum_gate
 from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import Effects, SharedError
-from exvivo.study.tables import CALLS, DIAGNOSTICS, EFFECTS, RATIOS, SUPPLEMENTARY, Table, TableKind
+from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table, TableKind
 
 __all__ = ["estimate_effects"]
 

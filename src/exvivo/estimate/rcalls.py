@@ -34,9 +34,14 @@ Writer = Callable[[Effect, Basis, float], Call | None]
 
 
 def write_call(effect: Effect, level: float) -> Call | None:
-    """R code of an estimate at a confidence level; None where there is no estimate, or none that R can repeat."""
+    """R code of an estimate at a confidence level.
+
+    None where there is no estimate, none that R can repeat, or no ln ratio that differs from the others (R refuses those).
+    """
     writer = WRITERS.get(effect.method) if effect.method else None
     if writer is None or effect.basis is None or effect.status not in (EffectStatus.ESTIMATED, EffectStatus.BOUND_ONLY):
+        return None
+    if np.ptp(effect.basis.bounds) == 0 and effect.basis.pairs.count:
         return None
     call = writer(effect, effect.basis, level)
     if call is None or not effect.basis.unseen:

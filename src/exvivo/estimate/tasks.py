@@ -41,11 +41,12 @@ from exvivo.estimate.serum import (
 from exvivo.estimate.statistics import STATISTICS, as_statistic
 from exvivo.estimate.subgroups import estimate_modifier
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import LOADINGS, SharedError
 from exvivo.study.statuses import EffectRole, Reason, Severity
-from exvivo.study.tables import CALLS, DIAGNOSTICS, EFFECTS, RATIOS, SUPPLEMENTARY, Table
+from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table
 
 CALLS_SCHEMA = {column.name: column.dtype for column in CALLS.columns}
 

@@ -6,10 +6,12 @@ that exvivo found. ``Rscript reproduce.R`` prints both, and ends with status 1 w
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 
 from exvivo.study.run import Effects
 from exvivo.study.statuses import EffectRole
+from exvivo.study.tables import Table
 
 HEAD = """\
 # The estimates of this study once more, in R. Run: Rscript reproduce.R
@@ -34,9 +36,19 @@ def read_functions() -> str:
     return files("exvivo").joinpath("report", "templates", "reproduce.R").read_text(encoding="utf-8")
 
 
-def find_calls(effects: Effects) -> Mapping[tuple[str, int], str]:
-    """R code by table and row, from 1."""
-    return {(str(row["table"]), int(str(row["row"]))): str(row["code"]) for row in effects.calls.rows()}
+@dataclass(frozen=True, slots=True)
+class CallText:
+    """Lines of R under the name of the estimate that they compute."""
+
+    name: str
+    code: str
+
+
+def list_calls(effects: Effects, table: Table) -> tuple[CallText, ...]:
+    """R code of the rows of a table, in its order."""
+    rows = table.rows()
+    calls = [call for call in effects.calls.rows() if call["table"] == table.kind.name]
+    return tuple(CallText(name_estimate(rows[int(str(call["row"])) - 1]), str(call["code"])) for call in calls)
 
 
 def name_estimate(row: Mapping[str, object]) -> str:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import polars as pl
 
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.findings import Finding
 from exvivo.study.protocol import Protocol
-from exvivo.study.tables import CALLS, CONTROLS, DIAGNOSTICS, LIMITS, RATIOS, Table
+from exvivo.study.tables import CONTROLS, LIMITS, Table
 
 Array = npt.NDArray[np.float64]
 

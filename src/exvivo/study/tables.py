@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from exvivo.study.columns import COUNT, FLAG, REAL, TEXT, Column, Table, TableKind
 from exvivo.study.cytometry import MIFLOWCYT
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
+from exvivo.study.evidence import DIAGNOSTICS, RATIOS
 from exvivo.study.statuses import (
     ChartBase,
     ChartKind,
-    Diagnostic,
     EffectRole,
     EffectStatus,
     ExpressionStatus,
@@ -553,52 +553,6 @@ EFFECTS = TableKind(
 )
 
 SUPPLEMENTARY = TableKind("supplementary", "levels of modifiers, sensitivity analyses and anything not registered", EFFECTS.columns, ())
-
-_ROW = (_key("outcome", "registered outcome"), _key("readout", "readout"), _key("contrast", "what is compared"))
-
-RATIOS = TableKind(
-    "ratios",
-    "the ln ratio of every pair behind a registered ratio, and the ratio without its donor",
-    (
-        *_ROW,
-        _key("donor", "donor of the cells"),
-        _text("serum_donor", "donor of the serum"),
-        _real("log_ratio", "natural log of drug over comparator; empty where a value is censored"),
-        _real("lower_bound", "ln ratio of a censored pair is at least this"),
-        _real("upper_bound", "ln ratio of a censored pair is at most this"),
-        Column("same_plates", FLAG, "both values rest on the same plates; empty where they rest on none"),
-        _real("ratio_without_donor", "registered ratio when this donor is left out"),
-    ),
-    ("outcome", "readout", "contrast", "donor", "serum_donor"),
-)
-
-DIAGNOSTICS = TableKind(
-    "diagnostics",
-    "what was looked at beside every registered ratio, by rules that were fixed before; none changes an estimate",
-    (
-        *_ROW,
-        _text("diagnostic", "what was looked at", sorted(code.value for code in Diagnostic)),
-        _real("observed", "what was found"),
-        _real("low", "smallest that the rule allows"),
-        _real("high", "largest that the rule allows"),
-        _text("outcome_of_rule", "whether the rule held", [RuleOutcome.HELD.value, RuleOutcome.FAILED.value]),
-        _text("about", "donor concerned, or donors used of all"),
-    ),
-    ("outcome", "readout", "contrast", "diagnostic"),
-)
-
-CALLS = TableKind(
-    "calls",
-    "the R code that computes an estimate again; reproduce.R holds all of them",
-    (
-        _key("table", "effects or supplementary"),
-        _count("row", "row of that table, from 1"),
-        _text("packages", "R packages that are needed, comma separated"),
-        _real("tolerance", "relative difference that rounding explains"),
-        _key("code", "lines of R, ending in a vector of ratio, limits and p"),
-    ),
-    ("table", "row"),
-)
 
 EXCLUSIONS = TableKind(
     "exclusions",

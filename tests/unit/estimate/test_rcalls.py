@@ -24,10 +24,11 @@ from exvivo.report.reproduce import compose_reproduction, name_estimate
 from exvivo.simulate.tabulate import tables_of
 from exvivo.simulate.truth import draw_truth
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS
 from exvivo.study.protocol import AnalysisPlan, load_protocol
 from exvivo.study.run import LOADINGS, Effects
 from exvivo.study.statuses import Method
-from exvivo.study.tables import CALLS, EFFECTS, FINDINGS, SUPPLEMENTARY
+from exvivo.study.tables import EFFECTS, FINDINGS, SUPPLEMENTARY
 
 Kit = Any
 TEMPLATE = Path(exvivo.__file__).parent / "templates" / "ssc-ruxolitinib" / "study.yaml"

@@ -55,6 +55,11 @@ def test_every_code_has_a_text_and_no_text_is_left_over(section: str) -> None:
     assert set(load_wording().sections[section]) == {str(code) for code in SECTIONS[section]}
 
 
+@pytest.mark.parametrize(("section", "codes"), [("short_method", Method), ("diagnostic_head", Diagnostic), ("diagnostic_rule", Diagnostic)])
+def test_every_code_has_its_other_texts(section: str, codes: type[StrEnum]) -> None:
+    assert set(load_wording().sections[section]) == {str(code) for code in codes}
+
+
 def test_a_missing_text_is_an_error_that_names_it() -> None:
     with pytest.raises(KeyError, match=r"reason\.nonsense"):
         load_wording().say("reason", "nonsense")

@@ -37,7 +37,7 @@ kenward_roger <- function(fit, k) {
 # REML fit to the last digits, silent where a variance is zero.
 fit_reml <- function(formula, data) {
   control <- lme4::lmerControl(
-    optimizer = "nloptwrap", optCtrl = list(xtol_abs = 1e-12, ftol_abs = 1e-14, maxeval = 1e5), calc.derivs = FALSE,
+    optimizer = "bobyqa", optCtrl = list(rhobeg = 0.2, rhoend = 1e-9, maxfun = 1e5), calc.derivs = FALSE,
     check.conv.singular = lme4::.makeCC("ignore", 0), check.nobs.vs.nRE = "ignore"
   )
   suppressMessages(lme4::lmer(formula, data, REML = TRUE, control = control))
