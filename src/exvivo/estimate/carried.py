@@ -123,9 +123,11 @@ def carry_calibration(effect: Effect, shared: Shared, level: float) -> Effect:
     if se is None or effect.df is None or not (effect.estimate and effect.ci_low and effect.ci_high) or shared.unseen <= 0:
         return effect
     low, middle, high = (math.log(part) for part in (effect.ci_low, effect.estimate, effect.ci_high))
+    basis = None if effect.basis is None else replace(effect.basis, unseen=shared.unseen)
     more = float(stdtrit(effect.df, 0.5 + level / 2)) ** 2 * shared.unseen
     return replace(
         effect,
+        basis=basis,
         ci_low=ratio(middle - math.sqrt((middle - low) ** 2 + more)),
         ci_high=ratio(middle + math.sqrt((high - middle) ** 2 + more)),
         p=_dilute(effect.p, effect.df, se / math.sqrt(se**2 + shared.unseen)),

@@ -12,13 +12,14 @@ import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
 
-from exvivo.estimate.carried import carry_calibration
+from exvivo.estimate.carried import Curves, carry_calibration, share_of_curves
 from exvivo.estimate.contrasts import Rules, estimate_pairs
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, Reading
 from exvivo.numerics.permutation import compare_sign_flips
 from exvivo.numerics.ranks import compare_signed_rank
 from exvivo.study.model import Analysis
+from exvivo.study.run import LOADINGS
 from exvivo.study.statuses import EffectStatus, Method
 
 Array = NDArray[np.float64]
@@ -66,9 +67,13 @@ def estimate(studies: Any, study: int) -> Effect:  # noqa: ANN401  a benchmark's
     )
     arms = (("d", studies.loading_drug), ("c", studies.loading_comparator))
     loadings = {
-        (str(plate), f"{arm}{i}"): loading[study, i] for arm, loading in arms for i, plate in enumerate(studies.plate) if loading.shape[-1]
+        (str(plate), f"{arm}{i}"): np.pad(loading[study, i], (0, len(LOADINGS) - loading.shape[-1]))
+        for arm, loading in arms
+        for i, plate in enumerate(studies.plate)
+        if loading.shape[-1]
     }
-    return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), pairs, loadings, 0.95)
+    shared = share_of_curves(Curves(loadings, {}).loadings(pairs))
+    return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), shared, 0.95)
 
 
 CELLS: dict[str, dict[str, Any]] = {

@@ -16,8 +16,11 @@ from exvivo.report.axes import linear_domain, log_domain, log_ticks
 from exvivo.report.curvefigures import draw_curves
 from exvivo.report.figures import WIDEST_FOLD, ForestRow, Tile, cut_intervals, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import clip_polygon, compose_density, crop_density, draw_sheet
+from exvivo.report.leaning import draw_normal, draw_without
 from exvivo.report.pairs import collect_pairs
+from exvivo.report.panel import collect_panels, draw_panel
 from exvivo.report.theme import Spec, compose_spec, render_svg
+from exvivo.report.wording import load_wording
 from exvivo.study.run import Run
 
 POSITIVE = st.floats(min_value=1e-6, max_value=1e6)
@@ -60,6 +63,7 @@ def check_draws_only(figure: Spec) -> None:
 def figures_of(run: Run) -> list[Spec]:
     curves = run.calibration.curves.rows()
     sketches = [row for row in run.gating.sketches.rows() if row["donor"] == "SSc001"]
+    words, effect = load_wording(), run.effects.effects.rows()[0]
     rows = [
         ForestRow("autoantibodies", "head"),
         ForestRow("ACA", "level", 0.6, 0.4, 0.8, ("12",)),
@@ -72,6 +76,8 @@ def figures_of(run: Run) -> list[Spec]:
         draw_sheet(sketches, {"Cells": 82.0}),
         draw_forest(rows, ["Modifier", "Donors"], "ratio"),
         draw_verdicts([Tile("a:1", "recovery", 7, 8, accepted=True)]),
+        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)),
+        *filter(None, (draw(run, effect, words) for draw in (draw_without, draw_normal))),
     ]
 
 
