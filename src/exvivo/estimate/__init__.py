@@ -1,15 +1,18 @@
 """4  Outcomes + what was promised -> Effects: every registered estimate, and what stands beside it."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
-from exvivo.engine import Work
+from exvivo.engine import Parcel, Work
 from exvivo.estimate.families import adjust_families, pass_serum_gate, walk_graph
 from exvivo.estimate.joint import Family, judge_family, list_families
-from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
+from exvivo.estimate.tasks import Errors, Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import Effects, SharedError
-from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table
+from exvivo.study.tables import EFFECTS, GATING_VARIANCE, SUPPLEMENTARY, Table, TableKind
 
 __all__ = ["estimate_effects"]
 
@@ -22,6 +25,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     decisions: Decisions,
     work: Work,
     *,
+    gating_variance: Table | None = None,
     blinded: bool = False,
 ) -> Effects:
     """Estimate everything that was registered, in registry order.
@@ -34,6 +38,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     plan : what was registered
     decisions : answers to findings
     work : runs one task per registered estimate
+    gating_variance : GATING_VARIANCE, how much of a marker's value hangs on its gates
     blinded : conditions are coded; then no number is given
 
     Returns
@@ -44,17 +49,38 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     -----
     Data that cannot answer give a status and a reason, never an exception. Rules: contracts, section 5.
     """
-    tasks = list_tasks(outcomes, shared_error, findings, plan, decisions)
+    errors = Errors(shared_error, GATING_VARIANCE.empty() if gating_variance is None else gating_variance)
+    tasks = list_tasks(outcomes, errors, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=6)
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=9)
     parcels += work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
-    supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
-    effects = adjust_families(
-        pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels if "effects" in parcel.frames)]), plan.outcomes
-    )
+    held = {kind.name: _stack(parcels, kind) for kind in (EFFECTS, SUPPLEMENTARY, RATIOS, DIAGNOSTICS)}
+    supplementary = held[SUPPLEMENTARY.name]
+    effects = adjust_families(held[EFFECTS.name], plan.outcomes)
     if plan.rules.graph is not None:
         effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
     if plan.rules.serum_gate:
         effects = pass_serum_gate(effects, supplementary, plan.outcomes, plan.factors)
-    return Effects(EFFECTS.build(effects), SUPPLEMENTARY.build(supplementary))
+    return Effects(
+        EFFECTS.build(effects),
+        SUPPLEMENTARY.build(supplementary),
+        RATIOS.build(held[RATIOS.name]),
+        DIAGNOSTICS.build(held[DIAGNOSTICS.name]),
+        CALLS.build(_number_calls(parcels)),
+    )
+
+
+def _stack(parcels: Sequence[Parcel], kind: TableKind) -> pl.DataFrame:
+    """Rows of all tasks in their order."""
+    return pl.concat([kind.empty().frame, *(parcel.frames[kind.name] for parcel in parcels if kind.name in parcel.frames)])
+
+
+def _number_calls(parcels: Sequence[Parcel]) -> pl.DataFrame:
+    """R calls with the row of the table that each belongs to; rows without one are left out."""
+    if not parcels:
+        return CALLS.empty().frame
+    numbered = pl.concat([parcel.frames[CALLS.name] for parcel in parcels if CALLS.name in parcel.frames]).with_columns(
+        row=pl.int_range(1, pl.len() + 1).over("table")
+    )
+    return numbered.filter(pl.col("code").is_not_null())

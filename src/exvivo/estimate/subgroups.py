@@ -12,14 +12,14 @@ every registered row what it could have found.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exvivo.estimate.bounded import BoundedPairs, estimate_bounded
 from exvivo.estimate.contrasts import Rules, describe_pairs
-from exvivo.estimate.effect import Effect
+from exvivo.estimate.effect import Basis, Effect
 from exvivo.estimate.levels import list_levels
 from exvivo.estimate.pairs import Pairs
 from exvivo.estimate.precision import list_deviations, tell_several_levels, tell_slope, tell_two_levels
@@ -40,7 +40,7 @@ class KnownPairs:
     pairs: Pairs
     values: tuple[str, ...]
     facts: Mapping[str, int]
-    deviations: Mapping[str, float]
+    deviations: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ratios(self) -> Array:
@@ -56,9 +56,9 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
     censored = int((~pairs.exact).sum())
     if censored > rules.analysis.censoring.max_left_out * pairs.count:
         return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count}), *bounded]
-    known = _take(pairs, values, modifier, rules)
+    known = replace(_take(pairs, values, modifier), deviations=list_deviations(pairs.differences[pairs.exact, 0], rules.analysis))
     described = describe_pairs(base, known.pairs, wells=base.wells is not None)
-    noted = described.noting({key: n for key, n in known.facts.items() if n})
+    noted = replace(described.noting({key: n for key, n in known.facts.items() if n}), basis=Basis(known.pairs, values=known.values))
     if not known.pairs.count:
         return [noted.refused(Reason.MODIFIER_MISSING)]
     estimate = _slope if modifier.kind is ModifierKind.CONTINUOUS else _levels
@@ -72,7 +72,23 @@ def _with_side(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifie
     return BoundedPairs(pairs.pick(kept), tuple(side for side in sides if side is not None))
 
 
-def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, rules: Rules) -> KnownPairs:
+def lay_out(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, min_per_level: int) -> tuple[Pairs, tuple[str, ...], Array]:
+    """Pairs of a modifier's linear model, their values, and its design (n, p) as its registered row has it.
+
+    Column 1 of a slope or a binary variable is the effect; several levels have one column of indicators each.
+    """
+    known = _take(pairs, values, modifier)
+    if modifier.kind is ModifierKind.CONTINUOUS:
+        return known.pairs, known.values, design_slope([float(value) for value in known.values], per=modifier.per)
+    if modifier.kind is ModifierKind.BINARY:
+        return known.pairs, known.values, design_slope([float(value == modifier.yes_label) for value in known.values])
+    kept = [level for level in modifier.levels if known.values.count(level) >= min_per_level]
+    rows = [i for i, value in enumerate(known.values) if value in kept]
+    labels = tuple(known.values[i] for i in rows)
+    return known.pairs.pick(rows), labels, design_levels(labels, kept)
+
+
+def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> KnownPairs:
     """Exact pairs whose donor has a usable value, on its side if binary; every pair left out counts under one reason."""
     facts: Counter[str] = Counter()
     kept: list[tuple[int, str]] = []
@@ -87,8 +103,7 @@ def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, ru
             kept.append((i, side))
         else:
             facts["censored_pairs"] += 1
-    deviations = list_deviations(pairs.differences[pairs.exact, 0], rules.analysis)
-    return KnownPairs(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts, deviations)
+    return KnownPairs(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts)
 
 
 def _side(text: str | None, modifier: Modifier) -> str | None:
@@ -133,11 +148,12 @@ def _levels(base: Effect, known: KnownPairs, modifier: Modifier, rules: Rules) -
     levels = (modifier.no_label, modifier.yes_label) if binary else modifier.levels
     counts = {level: known.values.count(level) for level in levels}
     kept = [level for level in levels if counts[level] >= rules.analysis.min_per_level]
-    noted = base.noting({"donors_per_level": counts})
     rows = np.array([value in kept for value in known.values], dtype=bool)
     labels = [value for value in known.values if value in kept]
+    compared = known.pairs.pick(np.flatnonzero(rows))
+    noted = replace(base.noting({"donors_per_level": counts}), basis=Basis(compared, values=tuple(labels), levels=tuple(kept)))
     fit = fit_linear(known.ratios[rows], design_levels(labels, kept)) if kept and len(labels) > len(kept) else None
-    level_rows = list_levels(base, counts, kept, fit, rules)
+    level_rows = list_levels(noted, counts, kept, fit, rules)
     tell = tell_two_levels if binary else tell_several_levels
     precision = tell(known.deviations, [counts[level] for level in (levels if binary else kept)], rules.analysis)
     if fit is None or len(kept) < 2:
@@ -146,8 +162,8 @@ def _levels(base: Effect, known: KnownPairs, modifier: Modifier, rules: Rules) -
         registered, *beside = _binary(noted, known, rows, modifier, rules)
         return [registered.noting(precision), *beside, *level_rows]
     test = fit.joint(differences_of_levels(len(kept)))
-    tested = describe_pairs(noted, known.pairs.pick(np.flatnonzero(rows)), wells=base.wells is not None)
-    joint = replace(tested, df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
+    tested = describe_pairs(noted, compared, wells=base.wells is not None)
+    joint = replace(tested, basis=noted.basis, df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
     facts = {"F": test.F if np.isfinite(test.F) else None, "df_denominator": test.df_denominator, "levels_tested": kept}
     return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(facts | precision), *level_rows]
 

@@ -101,6 +101,11 @@ def linear_scale(domain: tuple[float, float]) -> Spec:
     return {"domain": list(domain), "nice": False, "zero": False}
 
 
+def downwards(lines: int) -> Spec:
+    """Axis of numbered lines, the first on top."""
+    return {"domain": [-0.5, lines - 0.5], "reverse": True, "nice": False, "zero": False}
+
+
 def given(field: str) -> Spec:
     """A colour or shape that the rows name themselves."""
     return {"field": field, "type": "nominal", "scale": None}

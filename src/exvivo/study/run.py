@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.findings import Finding
 from exvivo.study.protocol import Protocol
 from exvivo.study.tables import CONTROLS, LIMITS, Table
@@ -66,15 +67,26 @@ class SharedError:
     def draw(self, rng: np.random.Generator, m: int) -> Mapping[tuple[str, str, str], Array]:
         """``m`` joint draws of every ln concentration, or of its ln bound where it is censored, by (plate, analyte, specimen).
 
-        All specimens of a curve move together: one standard normal vector per plate, analyte and draw. Reading error is not drawn.
+        All specimens of a curve move together: one standard normal vector per plate, analyte and draw. Where there are more draws than
+        errors, they have the mean and covariance of the errors exactly. Reading error is not drawn.
         """
         drawn: dict[tuple[str, str, str], Array] = {}
-        curves = self.table.frame.select("plate", "analyte").unique(maintain_order=True)
-        for plate, analyte in curves.iter_rows():
+        curves = list(self.table.frame.select("plate", "analyte").unique(maintain_order=True).iter_rows())
+        errors = _match_moments(rng.standard_normal((len(LOADINGS) * len(curves), m))).reshape(len(curves), len(LOADINGS), m)
+        for (plate, analyte), own in zip(curves, errors, strict=True):
             specimens, loading = self.loadings(plate, analyte)
-            moves = self._on(plate, analyte)["log_value"].to_numpy()[:, None] + loading @ rng.standard_normal((loading.shape[1], m))
+            moves = self._on(plate, analyte)["log_value"].to_numpy()[:, None] + loading @ own
             drawn.update({(plate, analyte, specimen): moves[i] for i, specimen in enumerate(specimens)})
         return drawn
+
+
+def _match_moments(drawn: Array) -> Array:
+    """Standard normal draws (k, m) moved so that their mean is zero and their covariance one; as they are where m is too small."""
+    k, m = drawn.shape
+    if m <= k + 1 or not k:
+        return drawn
+    centred = drawn - drawn.mean(axis=1, keepdims=True)
+    return np.asarray(np.linalg.solve(np.linalg.cholesky(centred @ centred.T / (m - 1)), centred), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +116,13 @@ class Gating:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """The registered estimates, and everything beside them."""
+    """The registered estimates, everything beside them, the pairs and diagnostics behind them, and the R code of each."""
 
     effects: Table
     supplementary: Table
+    ratios: Table = field(default_factory=RATIOS.empty)
+    diagnostics: Table = field(default_factory=DIAGNOSTICS.empty)
+    calls: Table = field(default_factory=CALLS.empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from exvivo.study.columns import COUNT, FLAG, REAL, TEXT, Column, Table, TableKind
 from exvivo.study.cytometry import MIFLOWCYT
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
+from exvivo.study.evidence import DIAGNOSTICS, RATIOS
 from exvivo.study.statuses import (
     ChartBase,
     ChartKind,
@@ -30,7 +31,7 @@ from exvivo.study.statuses import (
 
 __all__ = ["Column", "Table", "TableKind"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def _key(name: str, meaning: str) -> Column:
@@ -287,6 +288,7 @@ SHARED_ERROR = TableKind(
         _key("specimen", "specimen"),
         _real("log_value", "natural log of the concentration, or of the bound where it is censored"),
         *(_real(f"l{k}", f"column {k} of L") for k in range(1, 7)),
+        _real("se_log", "error of its reading, ln units; empty where it is censored"),
     ),
     ("plate", "analyte", "specimen"),
 )
@@ -570,6 +572,6 @@ EXCLUSIONS = TableKind(
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
     READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, GATES, POPULATIONS, EXPRESSIONS,
-    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS, MIFLOWCYT,
+    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, RATIOS, DIAGNOSTICS, EXCLUSIONS, MIFLOWCYT,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

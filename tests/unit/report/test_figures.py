@@ -26,8 +26,11 @@ from exvivo.report.figures import (
     draw_verdicts,
 )
 from exvivo.report.gatefigures import clip_polygon, compose_density, crop_density, draw_sheet
+from exvivo.report.leaning import draw_normal, draw_without
 from exvivo.report.pairs import collect_pairs
+from exvivo.report.panel import collect_panels, draw_panel
 from exvivo.report.theme import Spec, compose_spec, render_svg
+from exvivo.report.wording import load_wording
 from exvivo.study.run import Run
 
 MODIFIERS = [
@@ -79,6 +82,7 @@ def check_draws_only(figure: Spec) -> None:
 def figures_of(run: Run) -> list[Spec]:
     curves = run.calibration.curves.rows()
     sketches = [row for row in run.gating.sketches.rows() if row["donor"] == "SSc001"]
+    words, effect = load_wording(), run.effects.effects.rows()[0]
     rows = [
         ForestRow("autoantibodies", "head"),
         ForestRow("ACA", "main", 0.6, 0.4, 0.8, ("12",)),
@@ -92,6 +96,8 @@ def figures_of(run: Run) -> list[Spec]:
         draw_forest(rows, ["Outcome", "Donors"], "ratio"),
         draw_modifiers(MODIFIERS, ["Modifier", "Donors", "Ratio", "Ratio of ratios", "p"], ("ratio", "ratio of ratios")),
         draw_verdicts([Tile("a:1", "recovery", 7, 8, accepted=True)]),
+        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)),
+        *filter(None, (draw(run, effect, words) for draw in (draw_without, draw_normal))),
     ]
 
 
