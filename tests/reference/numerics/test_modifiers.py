@@ -14,8 +14,8 @@ from exvivo.numerics.shrinkage import shrink_levels
 Open = Callable[[str], Any]
 
 
-def test_detectable_ratio_of_ratios(reference: Open) -> None:
-    case = reference("m01")
+def test_detectable_ratio_of_ratios(own: Open) -> None:
+    case = own("m01")
     equal = plan_contrast(0.45 * np.sqrt(2 / 12), 22)
     case.check("balanced/delta", equal.detectable)
     case.check("balanced/half", equal.half_width)
@@ -26,15 +26,15 @@ def test_detectable_ratio_of_ratios(reference: Open) -> None:
     case.check("slope/half", slope.half_width)
 
 
-def test_detectable_spread_of_levels(reference: Open) -> None:
-    case = reference("m01")
+def test_detectable_spread_of_levels(own: Open) -> None:
+    case = own("m01")
     case.check("joint/f", plan_levels(1.0, [6, 6, 6, 6]))
     case.check("joint_unequal/f", plan_levels(1.0, case.results["joint_unequal"]["counts"]))
 
 
 @pytest.mark.parametrize("name", ["shrink", "none"])
-def test_shrunken_levels(reference: Open, name: str) -> None:
-    case = reference("m01")
+def test_shrunken_levels(own: Open, name: str) -> None:
+    case = own("m01")
     expected = case.results[name]
     fit = shrink_levels(expected["y"], expected["se"])
     assert fit.variance == pytest.approx(expected["tau2"], rel=1e-7)
@@ -52,8 +52,8 @@ def test_shrunken_levels_of_the_autoantibody_case(reference: Open) -> None:
     assert fit.variance == pytest.approx(expected["tau2"], rel=1e-7)
 
 
-def test_slope_corrected_for_the_error_of_the_score(reference: Open) -> None:
-    case = reference("m01")
+def test_slope_corrected_for_the_error_of_the_score(own: Open) -> None:
+    case = own("m01")
     data = case.results["calibrated"]
     slope = fit_linear(data["y"], design_slope(data["score"], per=10)).contrast([0, 1])
     reliability = estimate_reliability(data["score"], data["error_sd"])
