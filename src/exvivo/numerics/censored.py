@@ -12,6 +12,12 @@ number of pairs with at least one measured value (a pair that is censored in bot
 about the ratio, but stays in the likelihood). When the limits recede the result becomes the paired t test
 exactly; chi-square quantiles would be too narrow at this n.
 
+What it gives, simulated with 2,000 studies of each kind (donor SD 0.6, residual SD 0.3; 20 or 40 % of the drug arm
+censored, the comparator at the same limit or not at all; true ratio 1 or 0.6): with 12, 20 and 40 pairs the 95 %
+interval covers in 94.4 to 96.9 %, and no difference is rejected in 3.1 to 5.6 %, Monte-Carlo error 0.5; the rule as
+a whole (paired t, this model, or sign test) rejects in 3.0 to 5.6 %. With 8 pairs the model covers in 95.0 to 97.2 %
+and the rule rejects in 1.6 to 4.1 %; with 6 pairs the model is never used and the rule rejects in 0.6 to 1.6 %.
+
 Everything is computed for a batch of studies of the same size at once (`fit_censored_batch`); a single
 comparison is a batch of one, so both give the same numbers.
 """
