@@ -5,12 +5,13 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import contrasts, curves, families, kernels, models, pairs, power, ranks, resampling
+from exvivo.qualify.procedures import censoring, contrasts, curves, families, kernels, models, pairs, power, ranks, resampling
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
 PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
     {
+        **censoring.PROCEDURES,
         **contrasts.PROCEDURES,
         **curves.PROCEDURES,
         **families.PROCEDURES,
