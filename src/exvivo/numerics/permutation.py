@@ -32,6 +32,11 @@ class SignFlips:
     flips: int
     exact: bool
 
+    @property
+    def error(self) -> float:
+        """Monte-Carlo standard error of `p`; zero where all flips were counted."""
+        return 0.0 if self.exact else float(np.sqrt(self.p * (1 - self.p) / self.flips))
+
 
 @dataclass(frozen=True, slots=True)
 class MaxT:
