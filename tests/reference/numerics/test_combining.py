@@ -35,7 +35,15 @@ def test_the_shipped_case() -> None:
 )
 def test_degrees_of_freedom_of_the_complete_data(df: float, found: float, missing: float) -> None:
     combined = combine_imputations(Q, U, df_complete=df)
-    got = [combined.estimate.estimate, combined.within, combined.between, combined.total, combined.estimate.df, combined.increase, combined.missing]
+    got = [
+        combined.estimate.estimate,
+        combined.within,
+        combined.between,
+        combined.total,
+        combined.estimate.df,
+        combined.increase,
+        combined.missing,
+    ]
     expected = [0.29, 0.011571428571428571, 0.0076, 0.020257142857142856, found, 0.75061728395061722, missing]
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
@@ -54,9 +62,7 @@ def test_data_sets_that_agree() -> None:
 )
 def test_scale_and_place_do_not_matter(draws: list[tuple[float, float]], df: float, scale: float, shift: float) -> None:
     q, u = np.array(draws).T
-    here, there = (
-        combine_imputations(*parts, df_complete=df) for parts in ((q, u), (scale * q + shift, scale**2 * u))
-    )
+    here, there = (combine_imputations(*parts, df_complete=df) for parts in ((q, u), (scale * q + shift, scale**2 * u)))
     assert there.total == pytest.approx(scale**2 * here.total, rel=1e-6)
     assert there.estimate.df == pytest.approx(here.estimate.df, rel=1e-5)
     assert here.within <= here.total

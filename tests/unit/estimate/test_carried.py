@@ -152,16 +152,19 @@ def test_a_modifier_does_not_feel_what_all_donors_share(kit: Any, plan: Any) -> 
         ]  # fmt: skip
         effects = kit.estimate(rows, kit.only(plan, "S4"), shared_error=kit.shared(told))
         frame = effects.effects.frame
-        beside = effects.supplementary.frame.filter(pl.col("modifier") == "ild_ct", pl.col("detail").str.contains("ignores"))
+        beside = effects.supplementary.frame.filter(
+            pl.col("modifier") == "ild_ct", pl.col("detail").str.contains("ignores") | (pl.col("role") == "level")
+        )
         return frame.row(by_predicate=pl.col("modifier") == "ild_ct", named=True), beside
 
-    (bare, _), (same, none) = slope({"size": 0.0, "plates": 1}), slope({"size": 0.3, "plates": 1})
+    (bare, levels), (same, wider) = slope({"size": 0.0, "plates": 1}), slope({"size": 0.3, "plates": 1})
     apart, kept = slope({"size": 0.3, "plates": 2})
     assert same["ci_high"] == pytest.approx(bare["ci_high"], rel=1e-9)
-    assert none.height == 0
+    assert wider["role"].to_list() == levels["role"].to_list() == ["level", "level"]
+    assert (wider["ci_high"] > 1.2 * levels["ci_high"]).all()
     assert apart["ci_high"] > 1.2 * bare["ci_high"]
     assert apart["p"] > bare["p"]
-    assert kept["ci_high"].to_list() == pytest.approx([bare["ci_high"]])
+    assert kept.filter(kept["role"] == "sensitivity")["ci_high"].to_list() == pytest.approx([bare["ci_high"]])
     assert json.loads(apart["detail"])["calibration_share"] > 0.5
 
 
