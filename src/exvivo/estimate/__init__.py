@@ -4,6 +4,7 @@ import polars as pl
 
 from exvivo.engine import Work
 from exvivo.estimate.families import adjust_families, pass_serum_gate, walk_graph
+from exvivo.estimate.joint import Family, judge_family, list_families
 from exvivo.estimate.tasks import Errors, Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
 from exvivo.study.protocol import AnalysisPlan
@@ -50,7 +51,8 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
     parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=8)
-    supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
+    judged = work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
+    supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in (*parcels, *judged))])
     effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
     if plan.rules.graph is not None:
         effects = walk_graph(effects, plan.outcomes, plan.rules.graph)

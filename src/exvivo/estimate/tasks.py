@@ -193,7 +193,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
     if not task.modifier and sera_differ(drug, comparator):
         yield from _estimate_between_sera(task, drug, comparator, arms)
         return
-    pairs = _pairs(task, task.frame)
+    pairs = pairs_of(task, task.frame)
     if task.modifier and any(pairs.serum_donors):
         pairs = one_per_donor(pairs)
     described = describe_pairs(base, pairs, wells=task.soluble)
@@ -247,7 +247,7 @@ def _other_statistics(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Iter
     """The same contrast on other statistics of a marker."""
     for name in STATISTICS:
         frame = as_statistic(task.frame, name)
-        pairs = _pairs(task, frame)
+        pairs = pairs_of(task, frame)
         base = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), pairs, wells=task.soluble)
         estimate = estimate_crossed if _in_serum(pairs, frame, arms) else estimate_pairs
         yield estimate(base, pairs, task.rules).noting({"statistic": name})
@@ -267,7 +267,7 @@ def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mappin
         yield from list_crossed_sensitivities(described, pairs, task.rules)
         return
     yield described.refused(Reason.SERUM_CARRY_OVER, over)
-    raw = _pairs(task, ignore_blanks(task.frame))
+    raw = pairs_of(task, ignore_blanks(task.frame))
     uncorrected = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), raw, wells=task.soluble)
     estimated = estimate_crossed(uncorrected, raw, task.rules)
     yield estimated.noting({"uncorrected": True})
@@ -352,7 +352,8 @@ def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: 
         yield _carry(row, used, task, inside / inside.sum(), levels) if of_level else row
 
 
-def _pairs(task: Task, frame: pl.DataFrame) -> Pairs:
+def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:
+    """Pairs of the two arms of a task's contrast."""
     contrast = task.outcome.contrast
     drug, comparator = (readings_at(frame, full_condition(contrast, task.factors, level)) for level in (contrast.level, contrast.versus))
     return pair_up(drug, comparator)

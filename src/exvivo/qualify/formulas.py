@@ -161,7 +161,9 @@ _RULES: dict[type[ast.operator], Callable[[Sequence[Term], Sequence[Term]], list
 
 
 def _by_degree(terms: Sequence[Term]) -> tuple[Term, ...]:
-    return tuple(sorted((term for term in terms if term), key=len))
+    """Terms in R's order; within a term, factors in the order in which the formula first names them."""
+    first = list(dict.fromkeys(name for term in terms for name in term))
+    return tuple(sorted((tuple(sorted(term, key=first.index)) for term in terms if term), key=len))
 
 
 def _read_bar(bar: ast.BinOp, names: dict[str, str]) -> list[RandomPart]:

@@ -147,6 +147,7 @@ class Method(StrEnum):
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     IMPUTED = "imputed-curves"  # the registered rule over curves drawn anew, Rubin's rules, Barnard-Rubin df
     WELCH = "welch-log-ratio"  # unequal variances
+    MAX_T = "max-t"  # step-down max |t| over joint sign flips of all readouts of an outcome
     DUNNETT = "dunnett"  # levels of a series against the comparator at once
     TREND = "trend"  # linear contrast over the order of doses
 
