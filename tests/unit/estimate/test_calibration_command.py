@@ -12,7 +12,7 @@ import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
 
-from exvivo.estimate.carried import carry_calibration
+from exvivo.estimate.carried import Curves, carry_calibration, share_of_curves
 from exvivo.estimate.contrasts import Rules, estimate_pairs
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, Reading
@@ -68,7 +68,8 @@ def estimate(studies: Any, study: int) -> Effect:  # noqa: ANN401  a benchmark's
     loadings = {
         (str(plate), f"{arm}{i}"): loading[study, i] for arm, loading in arms for i, plate in enumerate(studies.plate) if loading.shape[-1]
     }
-    return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), pairs, loadings, 0.95)
+    shared = share_of_curves(Curves(loadings, {}).loadings(pairs))
+    return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), shared, 0.95)
 
 
 CELLS: dict[str, dict[str, Any]] = {
