@@ -50,7 +50,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     tasks = list_tasks(outcomes, errors, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=8)
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=9)
     judged = work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
     supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in (*parcels, *judged))])
     effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)

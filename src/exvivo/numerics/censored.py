@@ -188,7 +188,8 @@ def estimate_censored_batch(drug: ArrayLike, comparator: ArrayLike) -> tuple[Arr
     rows = np.flatnonzero(pairs.varies & (pairs.measured >= FEWEST_MEASURED_PAIRS))
     top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)
     found = np.full((2, len(pairs.scale)), np.nan)
-    found[:, rows] = np.array([top.at[:, 0], np.sqrt(np.linalg.inv(top.curvature)[:, 0, 0])]) * pairs.scale[rows]
+    variance = np.linalg.inv(top.curvature)[:, 0, 0]
+    found[:, rows] = np.array([top.at[:, 0], np.sqrt(np.where(variance > 0, variance, np.nan))]) * pairs.scale[rows]
     return found[0], found[1]
 
 
