@@ -44,6 +44,7 @@ from exvivo.estimate.shares import KnownErrors, share_variance
 from exvivo.estimate.statistics import STATISTICS, as_statistic
 from exvivo.estimate.subgroups import estimate_modifier, lay_out
 from exvivo.numerics.inference import Array
+from exvivo.numerics.paired import design_levels
 from exvivo.study.decisions import Decisions
 from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
@@ -360,17 +361,21 @@ def _carry(effect: Effect, pairs: Pairs, task: Task, weights: Array | None = Non
 
 
 def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: Modifier) -> Iterator[Effect]:
-    """Rows of a modifier: its effect carries what of the curves goes with its values, beyond what the scatter around it shows."""
+    """Rows of a modifier: its effect carries what of the curves goes with its values, its levels what their donors share."""
     registered, *beside = rows
-    if registered.method is not Method.LINEAR:
-        yield from rows
-        return
-    used, _, design = lay_out(pairs, _values(task), modifier, task.analysis.min_per_level)
-    carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
-    yield carried
-    if carried.ci_high != registered.ci_high:
-        yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
-    yield from beside
+    used, values, design = lay_out(pairs, _values(task), modifier, task.analysis.min_per_level)
+    if registered.method is Method.LINEAR:
+        carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
+        yield carried
+        if carried.ci_high != registered.ci_high:
+            yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
+    else:
+        yield registered
+    levels = design_levels(values, sorted(set(values))) if modifier.kind is not ModifierKind.CONTINUOUS else design
+    for row in beside:
+        inside = np.array([value == row.level for value in values], dtype=np.float64)
+        of_level = row.role is EffectRole.LEVEL and row.method is Method.LINEAR and inside.any()
+        yield _carry(row, used, task, inside / inside.sum(), levels) if of_level else row
 
 
 def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:
