@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import polars as pl
 
 from exvivo.engine import Parcel, Work
-from exvivo.estimate.families import adjust_families, pass_serum_gate
-from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
+from exvivo.estimate.families import adjust_families, pass_serum_gate, walk_graph
+from exvivo.estimate.joint import Family, judge_family, list_families
+from exvivo.estimate.tasks import Errors, Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
 from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import Effects, SharedError
-from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table, TableKind
+from exvivo.study.tables import EFFECTS, GATING_VARIANCE, SUPPLEMENTARY, Table, TableKind
 
 __all__ = ["estimate_effects"]
 
@@ -24,6 +25,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     decisions: Decisions,
     work: Work,
     *,
+    gating_variance: Table | None = None,
     blinded: bool = False,
 ) -> Effects:
     """Estimate everything that was registered, in registry order.
@@ -36,6 +38,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     plan : what was registered
     decisions : answers to findings
     work : runs one task per registered estimate
+    gating_variance : GATING_VARIANCE, how much of a marker's value hangs on its gates
     blinded : conditions are coded; then no number is given
 
     Returns
@@ -46,20 +49,23 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     -----
     Data that cannot answer give a status and a reason, never an exception. Rules: contracts, section 5.
     """
-    tasks = list_tasks(outcomes, shared_error, findings, plan, decisions)
+    errors = Errors(shared_error, GATING_VARIANCE.empty() if gating_variance is None else gating_variance)
+    tasks = list_tasks(outcomes, errors, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=6)
-    held = {kind.name: _stack(parcels, kind) for kind in (EFFECTS, SUPPLEMENTARY, RATIOS, DIAGNOSTICS)}
-    supplementary = held[SUPPLEMENTARY.name]
-    effects = adjust_families(held[EFFECTS.name], plan.outcomes)
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=9)
+    judged = work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
+    supplementary = _stack((*parcels, *judged), SUPPLEMENTARY)
+    effects = adjust_families(_stack(parcels, EFFECTS), plan.outcomes)
+    if plan.rules.graph is not None:
+        effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
     if plan.rules.serum_gate:
         effects = pass_serum_gate(effects, supplementary, plan.outcomes, plan.factors)
     return Effects(
         EFFECTS.build(effects),
         SUPPLEMENTARY.build(supplementary),
-        RATIOS.build(held[RATIOS.name]),
-        DIAGNOSTICS.build(held[DIAGNOSTICS.name]),
+        RATIOS.build(_stack(parcels, RATIOS)),
+        DIAGNOSTICS.build(_stack(parcels, DIAGNOSTICS)),
         CALLS.build(_number_calls(parcels)),
     )
 

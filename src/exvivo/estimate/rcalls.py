@@ -41,7 +41,7 @@ def write_call(effect: Effect, level: float) -> Call | None:
     writer = WRITERS.get(effect.method) if effect.method else None
     if writer is None or effect.basis is None or effect.status not in (EffectStatus.ESTIMATED, EffectStatus.BOUND_ONLY):
         return None
-    if np.ptp(effect.basis.bounds) == 0 and effect.basis.pairs.count:
+    if effect.basis.pairs.count and np.ptp(effect.basis.bounds) == 0:
         return None
     call = writer(effect, effect.basis, level)
     if call is None or not effect.basis.unseen:

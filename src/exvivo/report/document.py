@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.expressions import list_expressions, list_retained, tell_stability
+from exvivo.report.gatekeeping import list_hypotheses
 from exvivo.report.leaning import list_diagnostics, list_rules, list_without
 from exvivo.report.miflowstudy import list_for_study, show_checklist
 from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
@@ -65,6 +66,7 @@ class Page:
     states: tuple[State, ...]
     estimates: tuple[EstimateGroup, ...]
     without_post_hoc: tuple[EstimateGroup, ...]
+    hypotheses: Grid
     how: Grid
     study: Grid
     estimands: Grid
@@ -142,6 +144,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         states=list_states(run, words),
         estimates=list_estimates(run.effects.effects.rows(), run.protocol, words),
         without_post_hoc=list_estimates(later, run.protocol, words) if later else (),
+        hypotheses=list_hypotheses(run, words),
         how=list_methods(run, words),
         study=list_study(run.protocol, words),
         estimands=list_estimands(run.protocol, words),

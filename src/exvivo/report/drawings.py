@@ -11,11 +11,13 @@ from exvivo.report.chartfigures import collect_controls, draw_controls
 from exvivo.report.curvefigures import draw_curves
 from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
+from exvivo.report.gatekeeping import draw_graph
 from exvivo.report.leaning import draw_normal, draw_without
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
 from exvivo.report.panel import collect_panels, draw_panel
 from exvivo.report.sections import label_analyte, percent, readout_label
+from exvivo.report.sharefigures import collect_shares, draw_shares
 from exvivo.report.theme import Spec, beside, render_svg
 from exvivo.report.wording import Wording
 from exvivo.study.design import in_order
@@ -24,7 +26,7 @@ from exvivo.study.run import Run
 from exvivo.study.statuses import AGAINST
 
 LABEL = "drawing"
-PLACES = ("pairs", "overview", "modifiers", "panels", "leaning", "curves", "controls", "sheets", "verdicts")
+PLACES = ("graph", "pairs", "overview", "shares", "modifiers", "panels", "leaning", "curves", "controls", "sheets", "verdicts")
 """Where figures stand in the report."""
 
 
@@ -48,9 +50,13 @@ class Drawing:
 
 def plan_drawings(run: Run, words: Wording) -> Iterator[Planned]:
     """Figures of a report in the order of its sections."""
+    graph = draw_graph(run.protocol)
+    if graph is not None:
+        yield Planned("graph", "graph", words.say("heading", "graph"), graph)
     if not run.inputs.blinded:
         yield from _plan_pairs(run, words)
         yield from _plan_overview(run, words)
+        yield from _plan_shares(run, words)
         yield from _plan_modifiers(run, words)
         yield from _plan_panels(run, words)
         yield from _plan_leaning(run, words)
@@ -93,6 +99,12 @@ def _plan_overview(run: Run, words: Wording) -> Iterator[Planned]:
 def _forest_heads(run: Run, words: Wording, first: str, last: str) -> tuple[str, ...]:
     ratio = words.say("words", "ratio_ci", {"confidence": percent(run.protocol.analysis.rules.confidence)})
     return words.say("column", first), words.say("column", "donors"), ratio, words.say("column", last)
+
+
+def _plan_shares(run: Run, words: Wording) -> Iterator[Planned]:
+    rows = collect_shares(run)
+    if rows:
+        yield Planned("shares", "shares", words.say("words", "shares"), draw_shares(rows, words))
 
 
 def _plan_modifiers(run: Run, words: Wording) -> Iterator[Planned]:

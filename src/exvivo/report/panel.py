@@ -74,13 +74,13 @@ def _belongs(other: Entry, row: Entry) -> bool:
 def _specify(row: Entry, registered: Entry, beside: Sequence[Entry], run: Run) -> Specification:
     first = row is registered
     detail = _detail(row)
-    curves = any(_detail(other).get("ignores") == "calibration" for other in beside)
+    curves = any(_detail(other).get("ignores") == "calibration" or other["method"] == Method.IMPUTED for other in beside)
     marker = isinstance(run.protocol.analysis.readouts[str(row["readout"])], FlowReadout)
     choices = {
         "method": str(row["method"]),
         "limits": _limits(row, detail),
         "donors": "single" if row["method"] == Method.MIXED_UNPAIRED else "complete",
-        "curves": "carried" if first and curves else "left-out",
+        "curves": "drawn" if row["method"] == Method.IMPUTED else "carried" if first and curves else "left-out",
         "sera": "means" if detail.get("ignores") == "serum_donor" or row["method"] == Method.DONOR_MEANS else "random",
         "statistic": str(detail.get("statistic", "delta" if marker else "")),
     }

@@ -288,6 +288,7 @@ SHARED_ERROR = TableKind(
         _key("specimen", "specimen"),
         _real("log_value", "natural log of the concentration, or of the bound where it is censored"),
         *(_real(f"l{k}", f"column {k} of L") for k in range(1, 7)),
+        _real("se_log", "error of its reading, ln units; empty where it is censored"),
     ),
     ("plate", "analyte", "specimen"),
 )
