@@ -77,7 +77,7 @@ def figures_of(run: Run) -> list[Spec]:
         draw_sheet(sketches, {"Cells": 82.0}),
         draw_forest(rows, ["Modifier", "Donors"], "ratio"),
         draw_verdicts([Tile("a:1", "recovery", 7, 8, accepted=True)]),
-        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)),
+        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)[:3]),
         *filter(None, (draw(run, effect, words) for draw in (draw_without, draw_normal))),
         draw_shares([ShareRow("P1 CCL18", (0.2, 0.0, 0.1, 0.7)), ShareRow("S2 CD206", (0.0, 0.0001, 0.9999, 0.0))], load_wording()),
     ]
