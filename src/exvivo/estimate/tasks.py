@@ -363,7 +363,7 @@ def _carry(effect: Effect, pairs: Pairs, task: Task, weights: Array | None = Non
 def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: Modifier) -> Iterator[Effect]:
     """Rows of a modifier: its effect carries what of the curves goes with its values, its levels what their donors share."""
     registered, *beside = rows
-    used, values, design = lay_out(pairs, _values(task), modifier, task.analysis.min_per_level)
+    used, values, design = lay_out(pairs, _values(task), modifier, task.rules)
     if registered.method is Method.LINEAR:
         carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
         yield carried

@@ -21,7 +21,7 @@ from scipy import optimize, special
 
 from exvivo.numerics.ascent import Climb, Rows, climb, look
 from exvivo.numerics.bivariate import FAR, LOG_2PI, log_interval_probability
-from exvivo.numerics.inference import Estimate
+from exvivo.numerics.inference import Estimate, JointTest, infer_f
 
 Array = NDArray[np.float64]
 FARTHEST = 1e3  # a profile limit farther than this many standard errors is none
@@ -116,6 +116,21 @@ def check_responses(low: ArrayLike, high: ArrayLike, design: ArrayLike) -> tuple
     if np.abs(left).max() <= 1e-10 * np.abs(lower[known]).max(initial=1e-300):
         raise ValueError("the measured responses lie on the model exactly; no variance can be estimated")
     return lower, upper, X
+
+
+def compare_nested(full: TobitFit, reduced: TobitFit) -> JointTest:
+    """Likelihood ratio of two nested fits, referred to F.
+
+    Notes
+    -----
+    F = (d / q) (exp(W / m) - 1), with m measured values, q coefficients that the reduced fit lacks, and d = m less the
+    coefficients of the full one: without censoring the F test of the linear model.
+    """
+    q, d = len(full.coefficients) - len(reduced.coefficients), full.measured - len(full.coefficients)
+    if d < 1:
+        raise ValueError(f"{full.measured} measured values do not leave a degree of freedom")
+    w = max(0.0, 2 * (full.log_likelihood - reduced.log_likelihood))
+    return infer_f(float(np.expm1(w / full.measured)) * d / q, q, d)
 
 
 @dataclass(frozen=True, slots=True)
