@@ -10,14 +10,15 @@ A variance estimated as zero is common with few donors. Keeping its component ma
 component leaves the model, and the degrees of freedom are those of the model that keeps it, but at least the
 number of donors, or of sera if these are fewer, less one (simulated 1 to 5 %, never above nominal beyond noise).
 
-Censored pairs. A crossed model with censored values is later work. Here the bivariate normal model of the
-pairs gives the estimate, and its error comes from leaving out one donor, then one serum, at a time; the larger
-of the two jackknife errors stands, with its number of units less one as degrees of freedom. With more censoring
-than the registered rule allows, the differences are averaged per donor and only bounded.
+Censored pairs. The same model with the values within their limits (`numerics.crossed`), under the same boundary
+rule; without censored pairs it is the same answer. With more censoring than the registered rule allows, the
+differences are averaged per donor and only bounded.
 
 Serum that is still in the medium carries the readout with it. Blanks were subtracted when outcomes were
-assembled; where they are missing, or make up most of the total, in over half the pairs, nothing is estimated
-and the uncorrected ratio stands beside it.
+assembled; where they are missing, or make up most of the comparator's total, in over half the pairs, nothing is
+estimated and the uncorrected ratio stands beside it. The drug's own totals have no say: a drug that lowers the readout
+makes the blank a larger part of what is left, so that the strongest effects would be the first to be withheld. Where the
+drug leaves less than can be told from the blank, its net value is censored, and the rules of censoring decide.
 """
 
 from collections import Counter
@@ -30,7 +31,7 @@ import polars as pl
 from exvivo.estimate.contrasts import Rules, bound_effect, estimate_pairs, list_free, list_sensitivities, may_model
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, Reading, bounds_of, mean_over_sera, pair_up
-from exvivo.numerics.censored import estimate_censored_difference
+from exvivo.numerics.crossed import fit_censored_crossed
 from exvivo.numerics.inference import Array, Estimate, infer_t
 from exvivo.numerics.mixed import MixedFit, fit_mixed, indicate
 from exvivo.numerics.paired import fit_mean
@@ -53,7 +54,7 @@ def estimate_crossed(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
         return estimate_differences(base, pairs, pairs.differences[:, 0], rules)
     counted = base.noting({"censored_pairs": int((~exact).sum()), "observed_pairs": int(exact.sum())})
     if may_model(pairs, analysis):
-        return _jackknife(counted, pairs, rules)
+        return _estimate_censored(counted, pairs, rules)
     return bound_effect(counted, average_by_donor(pairs)[1], analysis)
 
 
@@ -70,7 +71,7 @@ def estimate_differences(base: Effect, pairs: Pairs, differences: Array, rules: 
         estimated = base.estimated(_infer_last(fit, differences, ones, components, level), Method.CROSSED)
     except (ValueError, np.linalg.LinAlgError):
         return replace(base, method=Method.CROSSED).refused(Reason.NOT_CONVERGED)
-    return estimated.noting({"random": list(repeated), "variances": _name_variances(fit, list(repeated))})
+    return estimated.noting({"random": list(repeated), "variances": _name_variances(fit.variances, list(repeated))})
 
 
 def estimate_between_sera(base: Effect, drug: Sequence[Reading], comparator: Sequence[Reading], rules: Rules) -> Effect:
@@ -96,7 +97,7 @@ def estimate_between_sera(base: Effect, drug: Sequence[Reading], comparator: Seq
         estimated = base.estimated(_infer_last(fit, y, X, components, analysis.confidence), Method.CROSSED)
     except (ValueError, np.linalg.LinAlgError):
         return replace(base, method=Method.CROSSED).refused(Reason.NOT_CONVERGED)
-    return estimated.noting({"random": list(random), "variances": _name_variances(fit, list(random))})
+    return estimated.noting({"random": list(random), "variances": _name_variances(fit.variances, list(random))})
 
 
 def _infer_last(fit: MixedFit, y: Array, X: Array, components: Sequence[Array], level: float) -> Estimate:
@@ -107,8 +108,12 @@ def _infer_last(fit: MixedFit, y: Array, X: Array, components: Sequence[Array], 
         return full
     kept = [Z for Z, zero in zip(components, fit.at_zero, strict=True) if not zero]
     reduced = fit_mixed(y, X, kept).contrast(last, level=level)
-    units = min(Z.shape[1] for Z in components)
-    return infer_t(reduced.estimate, reduced.se, min(reduced.df, max(full.df, float(units - X.shape[1]))), level=level)
+    return _floor_freedom(full, reduced, min(Z.shape[1] for Z in components) - X.shape[1])
+
+
+def _floor_freedom(full: Estimate, reduced: Estimate, least: int) -> Estimate:
+    """Inference without the components at zero, with degrees of freedom of the model that keeps them, but at least the units'."""
+    return infer_t(reduced.estimate, reduced.se, min(reduced.df, max(full.df, float(least))), level=reduced.level)
 
 
 def list_crossed_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]:
@@ -136,20 +141,18 @@ def average_by_donor(pairs: Pairs) -> tuple[list[str], Array]:
     return donors, np.array([pairs.differences[names == donor].mean(axis=0) for donor in donors]).reshape(len(donors), 2)
 
 
-def carries_over(rows: pl.DataFrame, pairs: Pairs, limit: float) -> dict[str, float] | None:
+def carries_over(rows: pl.DataFrame, deciding: pl.DataFrame, pairs: Pairs, limit: float) -> dict[str, float] | None:
     """Why serum makes a readout not estimable: blanks missing, or most of the total, in over half the pairs.
 
-    `rows` are the rows of both arms; returns the parameters of the reason, or None.
+    `rows` are those of both arms, `deciding` those whose totals count: the comparator's. Returns the parameters of the reason, or None.
     """
     without = rows.filter((pl.col("status") == SpecimenStatus.MISSING.value) & (pl.col("reason") == Reason.SERUM_BLANK_MISSING.value))
     missing = without.select("donor", "serum_donor").unique().height
     if missing and missing > 0.5 * (missing + pairs.count):
         return {"pairs_without_blank": missing, "pairs": pairs.count}
-    shares: dict[tuple[str, str], float] = {}
-    for donor, serum, share in rows.filter(pl.col("blank_share").is_not_null()).select("donor", "serum_donor", "blank_share").iter_rows():
-        key = (donor, serum or "")
-        shares[key] = max(share, shares.get(key, share))
-    large = sum(shares.get(reading.key, 0.0) > limit for reading in pairs.drug)
+    known = deciding.filter(pl.col("blank_share").is_not_null()).select("donor", "serum_donor", "blank_share")
+    shares = {(donor, serum or ""): share for donor, serum, share in known.iter_rows()}
+    large = sum(shares.get(reading.key, 0.0) > limit for reading in pairs.comparator)
     if pairs.count and large > 0.5 * pairs.count:
         return {"pairs_with_large_blank": large, "pairs": pairs.count, "limit": limit}
     return None
@@ -171,13 +174,15 @@ def ignore_blanks(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def interact(with_serum: Pairs, without: Pairs) -> tuple[Pairs, Array]:
-    """Pairs that have a partner without serum, and the ln ratio of drug effects (n,), exact pairs only."""
+def interact(with_serum: Pairs, without: Pairs) -> Pairs:
+    """Pairs under serum with the donor's ln ratio without serum taken off the drug's value, so that they differ by the interaction.
+
+    Donors whose pair without serum is missing or not measured are left out.
+    """
     alone = {donor: d for donor, d, exact in zip(without.donors, without.differences[:, 0], without.exact, strict=True) if exact}
-    kept = [i for i, (donor, exact) in enumerate(zip(with_serum.donors, with_serum.exact, strict=True)) if exact and donor in alone]
-    subset = with_serum.pick(kept)
-    values = [with_serum.differences[i, 0] - alone[with_serum.donors[i]] for i in kept]
-    return subset, np.array(values, dtype=np.float64)
+    kept = with_serum.pick(i for i, donor in enumerate(with_serum.donors) if donor in alone)
+    shifted = (replace(r, low=r.low - alone[r.donor], high=r.high - alone[r.donor]) for r in kept.drug)
+    return replace(kept, drug=tuple(shifted))
 
 
 def _repeated(pairs: Pairs) -> dict[str, Sequence[str]]:
@@ -190,31 +195,19 @@ def _repeated(pairs: Pairs) -> dict[str, Sequence[str]]:
     return found
 
 
-def _name_variances(fit: MixedFit, names: Sequence[str]) -> dict[str, float]:
-    return dict(zip([*names, "residual"], (float(v) for v in fit.variances), strict=True))
+def _name_variances(variances: Array, names: Sequence[str]) -> dict[str, float]:
+    return dict(zip([*names, "residual"], (float(v) for v in variances), strict=True))
 
 
-def _jackknife(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
-    """Censored model of the pairs; standard error by leaving out donors or sera, whichever is larger."""
-    method = Method.CENSORED_JACKKNIFE
-    drug, comparator = bounds_of(pairs.drug), bounds_of(pairs.comparator)
+def _estimate_censored(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
+    """Crossed model of censored pairs, with the rule of the module head for variances estimated as zero."""
+    repeated = _repeated(pairs)
+    partners = [reading.key for reading in pairs.comparator]
+    level = rules.analysis.confidence
     try:
-        estimate = estimate_censored_difference(drug, comparator)
-        errors = {
-            name: _jackknife_error(drug, comparator, labels)
-            for name, labels in ((DONOR, pairs.donors), (SERUM_DONOR, pairs.serum_donors))
-            if all(labels) and len(set(labels)) > 2
-        }
-        unit, (se, df) = max(errors.items(), key=lambda item: item[1][0])
-        fit = infer_t(estimate, se, df, level=rules.analysis.confidence)
+        fit = fit_censored_crossed(bounds_of(pairs.drug), bounds_of(pairs.comparator), partners, list(repeated.values()), level=level)
+        units = min(len(set(labels)) for labels in repeated.values())
+        estimated = base.estimated(_floor_freedom(fit.full, fit.reduced, units - 1), Method.CENSORED_CROSSED)
     except (ValueError, np.linalg.LinAlgError):
-        return replace(base, method=method).refused(Reason.NOT_CONVERGED)
-    return base.estimated(fit, method).noting({"error_from": unit})
-
-
-def _jackknife_error(drug: Array, comparator: Array, labels: Sequence[str]) -> tuple[float, int]:
-    names = np.array(labels)
-    groups = sorted(set(labels))
-    left = np.array([estimate_censored_difference(drug[names != g], comparator[names != g]) for g in groups])
-    size = len(groups)
-    return float(np.sqrt((size - 1) / size * ((left - left.mean()) ** 2).sum())), size - 1
+        return replace(base, method=Method.CENSORED_CROSSED).refused(Reason.NOT_CONVERGED)
+    return estimated.noting({"random": list(repeated), "variances": _name_variances(fit.variances, list(repeated))})
