@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exvivo.numerics.inference import Array
 from exvivo.numerics.mixed import fit_mixed
 
-ROUNDS = 60
+ROUNDS, LARGEST = 60, 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def _maximise(free: _Free) -> tuple[Array, NDArray[np.bool_]]:
         step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
         length = np.ones(len(active))
         for _ in range(12):
-            trial = np.maximum(at - length[:, None] * step, 0.0)
-            worse = _criterion(part, trial)[0] > value + 1e-10
+            trial = np.clip(at - length[:, None] * step, 0.0, LARGEST)
+            worse = ~(_criterion(part, trial)[0] <= value + 1e-10)
             if not worse.any():
                 break
             length = np.where(worse, length / 2, length)
@@ -137,7 +137,9 @@ def _with_residual(
     traces, own, count = information
     across = own - np.einsum("rkl,rl->rk", traces, g)
     last = count - 2 * np.einsum("rk,rk->r", across, g) - np.einsum("rk,rkl,rl->r", g, traces, g)
-    T = np.concatenate([np.concatenate([traces, across[:, :, None]], axis=2), np.concatenate([across, last[:, None]], axis=1)[:, None]], axis=1)
+    T = np.concatenate(
+        [np.concatenate([traces, across[:, :, None]], axis=2), np.concatenate([across, last[:, None]], axis=1)[:, None]], axis=1
+    )
     residual = XWX - np.einsum("rk,rkab->rab", g, singles)
     S = np.concatenate([singles, residual[:, None]], axis=1)
     right = singles - np.einsum("rl,rklab->rkab", g, doubles)

@@ -46,7 +46,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     tasks = list_tasks(outcomes, shared_error, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=5)
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=6)
     supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
     effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
     if plan.rules.serum_gate:

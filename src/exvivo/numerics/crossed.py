@@ -9,9 +9,10 @@ x = alpha + beta d + a'_i + b'_j + e'_ij, so that a limit of one value speaks ab
 several pairs depends on their mean difference). Written this way the comparator values tell nothing about mu unless a
 value is censored, and the censored model runs into the uncensored one when limits recede.
 
-Estimation. mu and alpha have flat priors, which makes the likelihood the restricted one. What is measured enters
-exactly. The censored rest is a normal vector in a box (`numerics.truncated`), which stands for
-measurements with known errors of their own; variances and slope maximise the product, by its exact gradient.
+Estimation. mu and alpha have flat priors, which makes the likelihood the restricted one (very wide ones where fewer
+than three pairs are measured and the rest lies between limits). What is measured enters exactly. The rest is a normal
+vector in a box (`numerics.truncated`), which stands for measurements with known errors of their own; variances and
+slope maximise the product, by its gradient with those measurements held, which is exact where they have settled.
 
 Inference. With those measurements the model is a linear mixed model with variances partly known, so that Kenward and
 Roger's covariance and degrees of freedom apply as they stand: a censored value counts for what its
@@ -30,7 +31,8 @@ from exvivo.numerics.inference import Array, Estimate, infer_t
 from exvivo.numerics.mixed import indicate
 from exvivo.numerics.truncated import Box, match_box
 
-FEWEST_MEASURED_PAIRS = 3
+FEWEST_BOUNDED_PAIRS = 3
+_VAGUE = 1e-3  # precision of the means' priors, in units of the values' variance, where nothing measured could carry flat ones
 _ZERO = 1e-7  # a relative variance below this is on the boundary
 _START = 0.3  # relative variances from which the search begins
 _LARGEST_RATIO, _STEEPEST = 1e3, 20.0
@@ -43,8 +45,7 @@ class CensoredCrossedFit:
 
     Attributes
     ----------
-    full : inference for the mean difference with every component kept
-    reduced : the same without components that are estimated as zero; equal to `full` where none is
+    contrast : mean difference; components that are estimated as zero are left out of its degrees of freedom
     variances : shape (m + 1,), components of the differences in the order given, the residual last
     at_zero : shape (m,), components estimated on the boundary
     slope : of comparator values on differences
@@ -52,8 +53,7 @@ class CensoredCrossedFit:
     log_likelihood : restricted
     """
 
-    full: Estimate
-    reduced: Estimate
+    contrast: Estimate
     variances: Array
     at_zero: NDArray[np.bool_]
     slope: float
@@ -77,6 +77,7 @@ class _Model:
     measured: NDArray[np.intp]
     censored: NDArray[np.intp]
     spread: tuple[float, float]
+    vague: float
     memory: dict[str, Box] = field(default_factory=dict)
 
 
@@ -105,23 +106,19 @@ def fit_censored_crossed(
 
     Raises
     ------
-    ValueError : shapes or bounds that do not fit, or fewer than three pairs measured in both conditions
+    ValueError : shapes or bounds that do not fit, or fewer than three pairs whose values are measured or lie between two limits
     """
     y, x = np.asarray(drug, dtype=np.float64), np.asarray(comparator, dtype=np.float64)
     _check(y, x, partners, factors)
-    known = np.concatenate([y[y[:, 0] == y[:, 1], 0], x[x[:, 0] == x[:, 1], 0]])
-    centre, scale = float(known.mean()), float(known.std())
+    middle = np.concatenate([part.mean(axis=1)[np.isfinite(part).all(axis=1)] for part in (y, x)])
+    centre, scale = float(middle.mean()), float(middle.std())
     model = _build((y - centre) / scale, (x - centre) / scale, partners, factors)
     at = _maximise(model)
     raw = _raw(model, at)
     zero = np.append(at[: len(model.grams) - 1] == 0, False)
     state = _evaluate(model, raw)
-    rest = np.zeros(raw.size - zero.size, dtype=bool)
-    full = _infer(state, model, np.ones(raw.size, dtype=bool), (scale, level))
-    reduced = _infer(state, model, ~np.append(zero, rest), (scale, level)) if zero.any() else full
     return CensoredCrossedFit(
-        full=full,
-        reduced=reduced,
+        contrast=_infer(state, model.design, ~np.append(zero, np.zeros(raw.size - zero.size, dtype=bool)), (scale, level)),
         variances=raw[: zero.size] * scale**2,
         at_zero=zero[:-1],
         slope=float(raw[zero.size]),
@@ -136,11 +133,16 @@ def _check(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
     for name, bounds in (("drug", y), ("comparator", x)):
         if np.isnan(bounds).any() or (bounds[:, 0] > bounds[:, 1]).any() or np.isinf(bounds).all(axis=1).any():
             raise ValueError(f"{name}: a lower bound at or below its upper bound is needed, and at least one of them finite")
-    both = (y[:, 0] == y[:, 1]) & (x[:, 0] == x[:, 1])
-    if both.sum() < FEWEST_MEASURED_PAIRS:
-        raise ValueError(f"{int(both.sum())} pairs are measured in both conditions; at least {FEWEST_MEASURED_PAIRS} are needed")
-    if np.ptp(y[both, 0] - x[both, 0]) <= 1e-9 * float(np.concatenate([y[both, 0], x[both, 0]]).std()):
+    both = _bounded(y, x)
+    if both.sum() < FEWEST_BOUNDED_PAIRS:
+        raise ValueError(f"{int(both.sum())} pairs are bounded on all sides; at least {FEWEST_BOUNDED_PAIRS} are needed")
+    if np.ptp((y - x)[both].mean(axis=1)) <= 1e-9 * float(np.concatenate([y[both], x[both]]).std()):
         raise ValueError("the measured pairs all have the same difference; no variance can be estimated")
+
+
+def _bounded(y: Array, x: Array) -> NDArray[np.bool_]:
+    """Pairs of which both values are measured or lie between two limits."""
+    return np.asarray(np.isfinite(y).all(axis=1) & np.isfinite(x).all(axis=1), dtype=np.bool_)
 
 
 def _build(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Sequence[str]]) -> _Model:
@@ -153,7 +155,9 @@ def _build(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
     repeated = [labels for labels in own if 1 < len(set(labels)) < len(order)]
     bounds = np.vstack([x[order], y])
     exact = bounds[:, 0] == bounds[:, 1]
-    both = (y[:, 0] == y[:, 1]) & (x[:, 0] == x[:, 1])
+    both = _bounded(y, x)
+    middle_y, middle_x = y[both].mean(axis=1), x[both].mean(axis=1)
+    measured = int((exact[len(order) :] & (shared @ exact[: len(order)] > 0)).sum())
     return _Model(
         bounds=bounds,
         design=np.column_stack([np.ones(len(bounds)), np.arange(len(bounds)) >= len(order)]).astype(np.float64),
@@ -163,7 +167,8 @@ def _build(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
         other_grams=[_gram(labels) for labels in repeated] + [np.eye(len(order))],
         measured=np.flatnonzero(exact),
         censored=np.flatnonzero(~exact),
-        spread=(float((y[both, 0] - x[both, 0]).var()), float(x[both, 0].var()) or 1.0),
+        spread=(float((middle_y - middle_x).var()), float(middle_x.var()) or 1.0),
+        vague=0.0 if measured >= FEWEST_BOUNDED_PAIRS else _VAGUE,
     )
 
 
@@ -214,17 +219,17 @@ def _objective(model: _Model, at: Array) -> tuple[float, Array]:
     """Negative restricted log-likelihood and its gradient."""
     state = _evaluate(model, _raw(model, at))
     V = state.covariance + np.diag(state.noise)
-    P = _residual_precision(V, model.design)[0]
+    P = _residual_precision(V, model.design, model.vague)[0]
     Py = P @ state.response
     gradient = np.array([0.5 * (np.sum(P * slope) - Py @ slope @ Py) for slope in state.slopes])
     return -state.log_likelihood, _chain(model, at, gradient)
 
 
-def _residual_precision(V: Array, X: Array) -> tuple[Array, Array, Array]:
-    """P = W - W X (X'W X)^-1 X'W, the precision W, and the covariance of the fixed effects."""
-    W = linalg.cho_solve(linalg.cho_factor(V, lower=True, check_finite=False), np.eye(len(V)), check_finite=False)
+def _residual_precision(V: Array, X: Array, vague: float = 0.0) -> tuple[Array, Array, Array]:
+    """P = W - W X C X'W, the precision W, and the covariance C of the fixed effects; `vague` is the precision of their prior."""
+    W = np.asarray(np.linalg.inv(V), dtype=np.float64)
     WX = W @ X
-    covariance = linalg.inv(X.T @ WX)
+    covariance = np.asarray(np.linalg.inv(X.T @ WX + vague * np.eye(X.shape[1])), dtype=np.float64)
     return W - WX @ covariance @ WX.T, W, covariance
 
 
@@ -248,7 +253,7 @@ def _evaluate(model: _Model, raw: Array) -> _State:
     V, slopes = _covariance(model, raw)
     o, c, X = model.measured, model.censored, model.design
     y = model.bounds[o, 0]
-    P, W, covariance = _residual_precision(V[np.ix_(o, o)], X[o])
+    P, W, covariance = _residual_precision(V[np.ix_(o, o)], X[o], model.vague)
     log_dets = float(np.linalg.slogdet(W)[1] + np.linalg.slogdet(covariance)[1])
     value = 0.5 * (log_dets - float(y @ P @ y) - (o.size - X.shape[1]) * float(np.log(2 * np.pi)))
     response, noise = model.bounds[:, 0].copy(), np.zeros(len(X))
@@ -265,10 +270,9 @@ def _evaluate(model: _Model, raw: Array) -> _State:
     return _State(value, V, slopes, response, noise)
 
 
-def _infer(state: _State, model: _Model, kept: NDArray[np.bool_], scale_and_level: tuple[float, float]) -> Estimate:
+def _infer(state: _State, X: Array, kept: NDArray[np.bool_], scale_and_level: tuple[float, float]) -> Estimate:
     """Kenward and Roger's inference for the mean difference, from some of the components."""
     scale, level = scale_and_level
-    X = model.design
     P, W, covariance = _residual_precision(state.covariance + np.diag(state.noise), X)
     slopes = [slope for slope, keep in zip(state.slopes, kept, strict=True) if keep]
     WX = W @ X
