@@ -44,7 +44,7 @@ def test_the_wheel_runs_a_study_from_another_folder_under_a_french_locale(unpack
         "folder = sys.argv[1]\n"
         f"assert cli.__file__.startswith({str(unpacked)!r}), cli.__file__\n"
         "for call in (['init', folder], ['simulate', folder, '--donors', '6+3', '--workers', '1'], ['check', folder],\n"
-        "             ['run', folder, '--workers', '1'], ['verify', folder]):\n"
+        "             ['run', folder, '--workers', '1'], ['verify', folder], ['qualify']):\n"
         "    assert cli.main(call) == 0, call\n"
     )
     done = subprocess.run(  # noqa: S603  our own interpreter

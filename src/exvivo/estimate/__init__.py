@@ -3,7 +3,8 @@
 import polars as pl
 
 from exvivo.engine import Work
-from exvivo.estimate.families import adjust_families, pass_serum_gate
+from exvivo.estimate.families import adjust_families, pass_serum_gate, walk_graph
+from exvivo.estimate.joint import Family, judge_family, list_families
 from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
 from exvivo.study.protocol import AnalysisPlan
@@ -46,9 +47,14 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     tasks = list_tasks(outcomes, shared_error, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=6)
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=7)
+    parcels += work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
     supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
-    effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
+    effects = adjust_families(
+        pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels if "effects" in parcel.frames)]), plan.outcomes
+    )
+    if plan.rules.graph is not None:
+        effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
     if plan.rules.serum_gate:
         effects = pass_serum_gate(effects, supplementary, plan.outcomes, plan.factors)
     return Effects(EFFECTS.build(effects), SUPPLEMENTARY.build(supplementary))

@@ -14,6 +14,7 @@ import polars as pl
 from exvivo.engine import Parcel, digest_frame
 from exvivo.estimate.carried import carry_calibration
 from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities
+from exvivo.estimate.doses import Series, estimate_series, is_series
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
 from exvivo.estimate.pairs import (
     Pairs,
@@ -92,7 +93,7 @@ class Task:
             self.modifier.model_dump(mode="json") if self.modifier else None,
             self.analysis.model_dump(mode="json"),
             self.experiment.model_dump(mode="json"),
-            {name: factor.reference for name, factor in self.factors.items()},
+            {name: factor.model_dump(mode="json", include={"levels", "reference", "doses"}) for name, factor in self.factors.items()},
             self.measured_by.kind,
             digest_frame(self.frame),
             digest_frame(self.loadings),
@@ -172,7 +173,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
     if not task.modifier and sera_differ(drug, comparator):
         yield from _estimate_between_sera(task, drug, comparator, arms)
         return
-    pairs = _pairs(task, task.frame)
+    pairs = pairs_of(task, task.frame)
     if task.modifier and any(pairs.serum_donors):
         pairs = one_per_donor(pairs)
     described = describe_pairs(base, pairs, wells=task.soluble)
@@ -182,6 +183,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
     if not _in_serum(pairs, task.frame, arms):
         yield from _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
         yield from list_sensitivities(described, pairs, task.rules)
+        yield from _series(task)
         over = None
     else:
         over = _carry_over(task, pairs, arms, [task.outcome.contrast.versus])
@@ -190,6 +192,17 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from _other_statistics(task, arms)
     if held_apart(task.outcome.contrast, task.factors):
         yield from _beside_serum(task, pairs, over)
+
+
+def _series(task: Task) -> Iterator[Effect]:
+    """All levels of the drug against the comparator, where there are more than two."""
+    contrast = task.outcome.contrast
+    factor = task.factors[contrast.factor]
+    held = full_condition(contrast, task.factors, contrast.versus)
+    readings = {level: readings_at(task.frame, held | {contrast.factor: level}) for level in factor.levels}
+    present = {level: found for level, found in readings.items() if found}
+    if is_series(present, contrast.versus):
+        yield from estimate_series(task.base(), Series(present, contrast.versus, factor.doses), task.rules)
 
 
 def _estimate_between_sera(
@@ -212,7 +225,7 @@ def _other_statistics(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Iter
     """The same contrast on other statistics of a marker."""
     for name in STATISTICS:
         frame = as_statistic(task.frame, name)
-        pairs = _pairs(task, frame)
+        pairs = pairs_of(task, frame)
         base = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), pairs, wells=task.soluble)
         estimate = estimate_crossed if _in_serum(pairs, frame, arms) else estimate_pairs
         yield estimate(base, pairs, task.rules).noting({"statistic": name})
@@ -233,7 +246,7 @@ def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mappin
         yield from list_crossed_sensitivities(described, pairs, task.rules)
         return
     yield described.refused(Reason.SERUM_CARRY_OVER, over)
-    raw = _pairs(task, ignore_blanks(task.frame))
+    raw = pairs_of(task, ignore_blanks(task.frame))
     uncorrected = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), raw, wells=task.soluble)
     estimated = estimate_crossed(uncorrected, raw, task.rules)
     yield estimated.noting({"uncorrected": True})
@@ -284,7 +297,8 @@ def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Iterator[Effe
         yield replace(effect, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
 
 
-def _pairs(task: Task, frame: pl.DataFrame) -> Pairs:
+def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:
+    """Pairs of the two arms of a task's contrast."""
     contrast = task.outcome.contrast
     drug, comparator = (readings_at(frame, full_condition(contrast, task.factors, level)) for level in (contrast.level, contrast.versus))
     return pair_up(drug, comparator)

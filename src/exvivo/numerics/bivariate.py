@@ -1,8 +1,8 @@
 """Likelihood of pairs from a bivariate normal distribution, where each value is known exactly or only within limits.
 
-In: standardised limits (n, 2) of both members of every pair, and their correlation. Out: log-likelihood
-of every pair with its derivatives by the limits and by the correlation. Three kinds of pair exist (both
-known, one known, none known) and each has one function; `numerics.censored` adds them up.
+In: standardised limits (n, 2) of both members of every pair, and the correlation of each pair. Out: log-likelihood
+of every pair with its derivatives by the limits and by the correlation. One function for a pair of which one
+member is known, one for a pair of which none is; `numerics.censored_pairs` adds them up.
 
 The rectangle probability comes from Owen's T function, which is exact to rounding for any correlation;
 fixed quadrature over one member loses digits when the correlation of a donor's two cultures is near 1,
@@ -19,14 +19,14 @@ Array = NDArray[np.float64]
 
 FAR = 1e3  # beyond this many SD a normal tail is exactly zero in double precision; stands for infinity without its NaN
 TINY = 1e-300
-_LOG_2PI = float(np.log(2 * np.pi))
+LOG_2PI = float(np.log(2 * np.pi))
 
 
 @dataclass(frozen=True, slots=True)
 class PairTerms:
     """Log-likelihood (n,) and its derivatives by the limits of the first and second member (n, 2) and by the correlation (n,).
 
-    A member that is known exactly has one derivative, kept in the first column.
+    A member that is known exactly has one derivative, shape (n, 1).
     """
 
     log_likelihood: Array
@@ -35,35 +35,23 @@ class PairTerms:
     by_correlation: Array
 
 
-def score_known_pairs(a: Array, b: Array, rho: float) -> PairTerms:
-    """Both members known: the bivariate normal density at a, b, shape (n,)."""
-    r2 = 1 - rho**2
-    square = a**2 - 2 * rho * a * b + b**2
-    return PairTerms(
-        log_likelihood=-_LOG_2PI - 0.5 * np.log(r2) - square / (2 * r2),
-        by_first=np.column_stack([-(a - rho * b) / r2, np.zeros_like(a)]),
-        by_second=np.column_stack([-(b - rho * a) / r2, np.zeros_like(b)]),
-        by_correlation=rho / r2 + a * b / r2 - rho * square / r2**2,
-    )
-
-
-def score_half_known_pairs(a: Array, b: Array, rho: float) -> PairTerms:
-    """First member known at a (n,), second between the limits b (n, 2): density times conditional probability."""
+def score_between(a: Array, b: Array, rho: Array) -> PairTerms:
+    """First member known at a (n,): probability that the second lies between the limits b (n, 2), given the first."""
     r = np.sqrt(1 - rho**2)
-    t = (b - rho * a[:, None]) / r
+    t = (b - (rho * a)[:, None]) / r[:, None]
     log_p = log_interval_probability(t[:, 0], t[:, 1])
     # far from the maximum the ratio density / probability may overflow; a large finite slope leads back as well
-    weight = np.exp(np.minimum(-0.5 * t**2 - 0.5 * _LOG_2PI - log_p[:, None], 100.0)) * (-1, 1)
-    t_by_rho = -a[:, None] / r + (b - rho * a[:, None]) * rho / r**3
+    weight = np.exp(np.minimum(-0.5 * t**2 - 0.5 * LOG_2PI - log_p[:, None], 100.0)) * (-1, 1)
+    t_by_rho = -(a / r)[:, None] + t * (rho / r**2)[:, None]
     return PairTerms(
-        log_likelihood=-0.5 * _LOG_2PI - 0.5 * a**2 + log_p,
-        by_first=np.column_stack([-a - rho / r * weight.sum(axis=1), np.zeros_like(a)]),
-        by_second=weight / r,
+        log_likelihood=log_p,
+        by_first=(-rho / r * weight.sum(axis=1))[:, None],
+        by_second=weight / r[:, None],
         by_correlation=(weight * t_by_rho).sum(axis=1),
     )
 
 
-def score_unknown_pairs(a: Array, b: Array, rho: float) -> PairTerms:
+def score_unknown_pairs(a: Array, b: Array, rho: Array) -> PairTerms:
     """Both members between limits (n, 2): the probability of a rectangle."""
     r = np.sqrt(1 - rho**2)
     p = np.maximum(rectangle_probability(a, b, rho), TINY)
@@ -79,7 +67,7 @@ def score_unknown_pairs(a: Array, b: Array, rho: float) -> PairTerms:
     )
 
 
-def rectangle_probability(a: Array, b: Array, rho: float) -> Array:
+def rectangle_probability(a: Array, b: Array, rho: Array) -> Array:
     """Probability that two standard normal values with correlation rho lie within limits a and b, each (n, 2)."""
     flip_a, flip_b = np.where(a.sum(axis=1) > 0, -1.0, 1.0), np.where(b.sum(axis=1) > 0, -1.0, 1.0)
     # turned to the lower left quadrant, where the four terms are small and lose least by subtraction
@@ -98,17 +86,21 @@ def log_interval_probability(low: Array, high: Array) -> Array:
     return np.asarray(log_right + np.log(-np.expm1(gap)), dtype=np.float64)
 
 
-def _edges(a: Array, b: Array, rho: float, r: float) -> Array:
+def _edges(a: Array, b: Array, rho: Array, r: Array) -> Array:
     """Derivative of the rectangle by the two limits of its first member."""
     density = np.exp(-0.5 * a**2) / np.sqrt(2 * np.pi) * (-1, 1)
-    inside = special.ndtr((b[:, 1:] - rho * a) / r) - special.ndtr((b[:, :1] - rho * a) / r)
+    shift, r = rho[:, None] * a, r[:, None]
+    inside = special.ndtr((b[:, 1:] - shift) / r) - special.ndtr((b[:, :1] - shift) / r)
     return np.asarray(density * inside, dtype=np.float64)
 
 
 def _quadrant(h: Array, k: Array, rho: Array) -> Array:
-    """P(X < h, Y < k); Owen 1956, Ann Math Stat 27:1075, equation 2.1."""
-    h, k = np.where(h == 0, 1e-30, h), np.where(k == 0, 1e-30, k)
+    """P(X < h, Y < k); Owen 1956, Ann Math Stat 27:1075, equation 2.1. Most limits are infinite and need no integral."""
+    p = np.where(h >= FAR, special.ndtr(k), np.where(k >= FAR, special.ndtr(h), 0.0))
+    inside = np.flatnonzero((np.abs(h) < FAR) & (np.abs(k) < FAR))
+    h, k, rho = np.where(h == 0, 1e-30, h)[inside], np.where(k == 0, 1e-30, k)[inside], rho[inside]
     r = np.sqrt(1 - rho**2)
     across = np.where(h * k > 0, 0.0, 0.5)
     owen = special.owens_t(h, (k - rho * h) / (h * r)) + special.owens_t(k, (h - rho * k) / (k * r))
-    return np.asarray(0.5 * (special.ndtr(h) + special.ndtr(k)) - owen - across, dtype=np.float64)
+    p[inside] = 0.5 * (special.ndtr(h) + special.ndtr(k)) - owen - across
+    return np.asarray(p, dtype=np.float64)

@@ -11,21 +11,29 @@ t = sqrt((m - 1)(exp(W / m) - 1)) is referred to Student's t with m - 1 degrees 
 number of pairs with at least one measured value (a pair that is censored in both conditions hardly informs
 about the ratio, but stays in the likelihood). When the limits recede the result becomes the paired t test
 exactly; chi-square quantiles would be too narrow at this n.
+
+Everything is computed for a batch of studies of the same size at once (`fit_censored_batch`); a single
+comparison is a batch of one, so both give the same numbers.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
-from exvivo.numerics.bivariate import FAR, PairTerms, score_half_known_pairs, score_known_pairs, score_unknown_pairs
+from exvivo.numerics.ascent import Climb, Rows, Summit, climb, look
+from exvivo.numerics.censored_pairs import PackedPairs, Parameters, pack_pairs
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 FEWEST_MEASURED_PAIRS = 3  # fewer points lie on a line, and the likelihood has no maximum
+REACH = 60.0  # a limit farther than this many SD from the estimate is none
+MOST_LIMIT_STEPS = 60
+MOST_TRAPS = 4
+ROUGH = 1e-4  # gain that decides between climbs
 
 
 class Covariance(StrEnum):
@@ -35,11 +43,12 @@ class Covariance(StrEnum):
     EXCHANGEABLE = "exchangeable"  # one SD: the random-intercept Tobit model, extended to negative correlation
 
 
-# columns: mean difference, mean of the comparator, ln SD comparator, ln SD drug, atanh of the correlation
+# rows: mean difference, mean of the comparator, ln SD comparator, ln SD drug, atanh of the correlation
 _FREE: dict[Covariance, Array] = {
     Covariance.UNSTRUCTURED: np.eye(5),
     Covariance.EXCHANGEABLE: np.array([[1.0, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]).T,
 }
+_BOX = np.array([[-REACH, -REACH, -9.0, -9.0, -6.0], [REACH, REACH, 4.0, 4.0, 6.0]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,6 @@ class CensoredFit:
     se: float
     low: float
     high: float
-    level: float
     p: float
     df: int
     likelihood_ratio: float
@@ -70,27 +78,50 @@ class CensoredFit:
     correlation: float
 
 
-def estimate_censored_difference(drug: ArrayLike, comparator: ArrayLike) -> float:
-    """Maximum likelihood estimate of the mean difference alone, as in `fit_censored_pairs` but without its inference."""
-    pairs = _read_pairs(np.asarray(drug, dtype=np.float64), np.asarray(comparator, dtype=np.float64))
-    free = _FREE[Covariance.UNSTRUCTURED]
-    return float(_maximise(pairs, free, _start(pairs, free))[0]) * pairs.scale
+@dataclass(frozen=True, slots=True)
+class CensoredFits:
+    """The same for many studies, each attribute of shape (s,); NaN, and 0 df, where a study cannot be fitted."""
+
+    estimate: Array
+    se: Array
+    low: Array
+    high: Array
+    p: Array
+    df: NDArray[np.int64]
+    likelihood_ratio: Array
+    log_likelihood: Array
+    mean_drug: Array
+    mean_comparator: Array
+    sd_drug: Array
+    sd_comparator: Array
+    correlation: Array
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Bounds (n, 2) of both conditions, sorted into the three kinds of pair; scaled to be of order 1."""
+    """Studies scaled to be of order 1, and by study (s,) the scaling, what there is to fit, and which bounds begin the search."""
 
-    comparator: Array
-    drug: Array
-    known_comparator: NDArray[np.bool_]
-    known_drug: NDArray[np.bool_]
-    centre: float
-    scale: float
+    packed: PackedPairs
+    start: Array
+    centre: Array
+    scale: Array
+    measured: Counts
+    informative: Counts
+    values: Counts
+    varies: Flags
+    free: Array
 
     @property
-    def informative(self) -> int:
-        return int((self.known_comparator | self.known_drug).sum())
+    def box(self) -> Array:
+        return np.asarray(_BOX[:, np.argmax(self.free, axis=0)], dtype=np.float64)
+
+    def score(self, rows: Rows, parameters: Array) -> tuple[Array, Array]:
+        """Log-likelihood (r,) and gradient (r, k) of some studies at some parameters."""
+        difference, mean, log_sd_x, log_sd_y, z = (parameters @ self.free.T).T
+        rho = np.tanh(z)
+        value, by = self.packed.score(rows, Parameters(mean, mean + difference, log_sd_x, log_sd_y, rho))
+        full = np.column_stack([by[:, 1], by[:, 0] + by[:, 1], by[:, 2], by[:, 3], by[:, 4] * (1 - rho**2)])
+        return value, full @ self.free
 
 
 def fit_censored_pairs(
@@ -114,171 +145,207 @@ def fit_censored_pairs(
     -----
     Reference: own likelihood in R with mvtnorm, and lmec, cases c14 and c32.
     """
-    pairs = _read_pairs(np.asarray(drug, dtype=np.float64), np.asarray(comparator, dtype=np.float64))
-    free = _FREE[covariance]
-    best = _maximise(pairs, free, _start(pairs, free))
-    df = pairs.informative - 1
-    information = _information(pairs, free, best)
-    tangent = np.asarray(-np.linalg.solve(information[1:, 1:], information[1:, 0]), dtype=np.float64)
-    profile = partial(_profile, pairs, free, best, tangent)
-    cutoff = (df + 1) * np.log1p(float(special.stdtrit(df, 0.5 + level / 2)) ** 2 / df)
-    se = float(np.sqrt(np.linalg.inv(information)[0, 0]))
-    low, high = (_limit(profile, float(best[0]), side * se, cutoff) for side in (-1.0, 1.0))
-    ratio = profile(0.0)
-    full, scale = free @ best, pairs.scale
-    measured = int(pairs.known_comparator.sum() + pairs.known_drug.sum())
-    return CensoredFit(
-        estimate=float(full[0]) * scale,
+    pairs = _read_single(drug, comparator, covariance)
+    fits = _fit(pairs, np.zeros(1, dtype=np.intp), level)
+    return CensoredFit(**{field.name: getattr(fits, field.name)[0].item() for field in fields(CensoredFit)})
+
+
+def fit_censored_batch(
+    drug: ArrayLike, comparator: ArrayLike, level: float = 0.95, *, covariance: Covariance = Covariance.UNSTRUCTURED
+) -> CensoredFits:
+    """`fit_censored_pairs` for many studies at once: bounds of shape (n_studies, n_donors, 2), same numbers, far less time.
+
+    A study that the single fit would refuse (fewer than three measured pairs, or no variation) has NaN.
+
+    Raises
+    ------
+    ValueError : shapes differ, a bound is NaN, low > high, or a value without any bound
+    """
+    pairs = _read(np.asarray(drug, dtype=np.float64), np.asarray(comparator, dtype=np.float64), covariance)
+    rows = np.flatnonzero(pairs.varies & (pairs.measured >= FEWEST_MEASURED_PAIRS))
+    fits = _fit(pairs, rows, level)
+
+    def spread(name: str) -> NDArray[np.float64]:
+        column = np.full(len(pairs.scale), np.nan)
+        column[rows] = getattr(fits, name)
+        return column
+
+    df = np.zeros(len(pairs.scale), dtype=np.int64)
+    df[rows] = fits.df
+    return CensoredFits(df=df, **{field.name: spread(field.name) for field in fields(CensoredFits) if field.name != "df"})
+
+
+def estimate_censored_difference(drug: ArrayLike, comparator: ArrayLike) -> float:
+    """Maximum likelihood estimate of the mean difference alone, as in `fit_censored_pairs` but without its inference."""
+    pairs = _read_single(drug, comparator, Covariance.UNSTRUCTURED)
+    return float(_maximise(pairs, np.zeros(1, dtype=np.intp)).at[0, 0] * pairs.scale[0])
+
+
+def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
+    """Fits of some studies, in the units of the bounds."""
+    top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)
+    se = np.sqrt(np.linalg.inv(top.curvature)[:, 0, 0])
+    df = pairs.informative[rows] - 1
+    cutoff = np.asarray((df + 1) * np.log1p(special.stdtrit(df, 0.5 + level / 2) ** 2 / df), dtype=np.float64)
+    low, high = (_limit(pairs, rows, top, side * se, cutoff) for side in (-1.0, 1.0))
+    ratio = _profile(pairs, rows, top, np.zeros(len(rows)))[0]
+    full, scale, centre = top.at @ pairs.free.T, pairs.scale[rows], pairs.centre[rows]
+    return CensoredFits(
+        estimate=full[:, 0] * scale,
         se=se * scale,
         low=low * scale,
         high=high * scale,
-        level=level,
-        p=min(1.0, 2 * float(special.stdtr(df, -_t_of_ratio(ratio, df)))),
+        p=np.minimum(1.0, 2 * special.stdtr(df, -np.sqrt(df * np.expm1(ratio / (df + 1))))),
         df=df,
         likelihood_ratio=ratio,
-        log_likelihood=-_negative_log_likelihood(pairs, free, best)[0] - measured * float(np.log(scale)),
-        mean_drug=float(full[0] + full[1]) * scale + pairs.centre,
-        mean_comparator=float(full[1]) * scale + pairs.centre,
-        sd_drug=float(np.exp(full[3])) * scale,
-        sd_comparator=float(np.exp(full[2])) * scale,
-        correlation=float(np.tanh(full[4])),
+        log_likelihood=top.value - pairs.values[rows] * np.log(scale),
+        mean_drug=(full[:, 0] + full[:, 1]) * scale + centre,
+        mean_comparator=full[:, 1] * scale + centre,
+        sd_drug=np.exp(full[:, 3]) * scale,
+        sd_comparator=np.exp(full[:, 2]) * scale,
+        correlation=np.tanh(full[:, 4]),
     )
 
 
-def _read_pairs(drug: Array, comparator: Array) -> _Pairs:
-    for name, bounds in (("drug", drug), ("comparator", comparator)):
-        if bounds.ndim != 2 or bounds.shape[1] != 2 or bounds.shape != drug.shape:
-            raise ValueError(f"{name}: bounds of shape (n_donors, 2) are needed for both conditions")
-        if np.isnan(bounds).any() or (bounds[:, 0] > bounds[:, 1]).any() or np.isinf(bounds).all(axis=1).any():
-            raise ValueError(f"{name}: a lower bound at or below its upper bound is needed, and at least one of them finite")
-    known_drug, known_comparator = drug[:, 0] == drug[:, 1], comparator[:, 0] == comparator[:, 1]
-    both = known_drug & known_comparator
-    if both.sum() < FEWEST_MEASURED_PAIRS:
-        raise ValueError(f"{int(both.sum())} pairs are measured in both conditions; at least {FEWEST_MEASURED_PAIRS} are needed")
-    values = np.concatenate([drug[both, 0], comparator[both, 0]])
-    scale = float(values.std())
-    if scale == 0 or np.ptp(drug[both, 0] - comparator[both, 0]) <= 1e-9 * scale:
+def _read_single(drug: ArrayLike, comparator: ArrayLike, covariance: Covariance) -> _Pairs:
+    pairs = _read(np.asarray(drug, dtype=np.float64)[None], np.asarray(comparator, dtype=np.float64)[None], covariance)
+    if (measured := int(pairs.measured[0])) < FEWEST_MEASURED_PAIRS:
+        raise ValueError(f"{measured} pairs are measured in both conditions; at least {FEWEST_MEASURED_PAIRS} are needed")
+    if not pairs.varies[0]:
         raise ValueError("the measured pairs all have the same difference; no variance can be estimated")
-    centre = float(values.mean())
+    return pairs
+
+
+def _read(drug: Array, comparator: Array, covariance: Covariance) -> _Pairs:
+    for name, bounds in (("drug", drug), ("comparator", comparator)):
+        if bounds.ndim != 3 or bounds.shape[2] != 2 or bounds.shape != drug.shape:
+            raise ValueError(f"{name}: bounds of shape (n_donors, 2) are needed for both conditions")
+        if np.isnan(bounds).any() or (bounds[..., 0] > bounds[..., 1]).any() or np.isinf(bounds).all(axis=2).any():
+            raise ValueError(f"{name}: a lower bound at or below its upper bound is needed, and at least one of them finite")
+    known_drug, known_comparator = drug[..., 0] == drug[..., 1], comparator[..., 0] == comparator[..., 1]
+    both = known_drug & known_comparator
+    measured = both.sum(axis=1)
+    count = np.maximum(2 * measured, 1)
+    y, x = np.where(both, drug[..., 0], 0.0), np.where(both, comparator[..., 0], 0.0)
+    centre = (y + x).sum(axis=1) / count
+    spread = np.where(both, (y - centre[:, None]) ** 2 + (x - centre[:, None]) ** 2, 0.0).sum(axis=1)
+    scale = np.sqrt(spread / count)
+    varies = np.where(both, y - x, -np.inf).max(axis=1) - np.where(both, y - x, np.inf).min(axis=1) > 1e-9 * scale
+    unit = np.where(scale > 0, scale, 1.0)
+    scaled = [(bounds - centre[:, None, None]) / unit[:, None, None] for bounds in (comparator, drug)]
     return _Pairs(
-        comparator=(comparator - centre) / scale,
-        drug=(drug - centre) / scale,
-        known_comparator=known_comparator,
-        known_drug=known_drug,
+        packed=pack_pairs(*scaled),
+        start=_start(*scaled) @ np.linalg.pinv(_FREE[covariance]).T,
         centre=centre,
-        scale=scale,
+        scale=unit,
+        measured=measured,
+        informative=(known_comparator | known_drug).sum(axis=1),
+        values=known_comparator.sum(axis=1) + known_drug.sum(axis=1),
+        varies=varies & (scale > 0),
+        free=_FREE[covariance],
     )
 
 
-def _start(pairs: _Pairs, free: Array) -> Array:
-    """Moments after putting each censored value at its bound, or in the middle of two: only a place to begin."""
+def _start(comparator: Array, drug: Array) -> Array:
+    """Moments (s, 5) after putting each censored value at its bound, or in the middle of two: only a place to begin."""
 
     def filled(bounds: Array) -> Array:
-        low, high = bounds.T
-        return np.asarray(np.where(np.isinf(low), high, np.where(np.isinf(high), low, 0.5 * (low + high))), dtype=np.float64)
+        low, high = bounds[..., 0], bounds[..., 1]
+        return np.asarray(0.5 * (np.where(np.isinf(low), high, low) + np.where(np.isinf(high), low, high)), dtype=np.float64)
 
-    x, y = filled(pairs.comparator), filled(pairs.drug)
-    correlation = float(np.clip(np.corrcoef(x, y)[0, 1] if min(x.std(), y.std()) > 0 else 0.0, -0.95, 0.95))
-    sd = np.log(np.maximum([x.std(), y.std()], 0.05))
-    moments = np.array([y.mean() - x.mean(), x.mean(), *sd, np.arctanh(correlation)])
-    return np.asarray(np.linalg.lstsq(free, moments)[0], dtype=np.float64)
-
-
-def _negative_log_likelihood(pairs: _Pairs, free: Array, parameters: Array) -> tuple[float, Array]:
-    """Value and gradient by the free parameters."""
-    difference, mean, log_sd_x, log_sd_y, z = free @ parameters
-    sd_x, sd_y, rho = np.exp(log_sd_x), np.exp(log_sd_y), float(np.tanh(z))
-    x = np.clip((pairs.comparator - mean) / sd_x, -FAR, FAR)
-    y = np.clip((pairs.drug - mean - difference) / sd_y, -FAR, FAR)
-    known_x, known_y = pairs.known_comparator, pairs.known_drug
-    value = -known_x.sum() * log_sd_x - known_y.sum() * log_sd_y
-    by_x, by_y, by_rho = np.zeros_like(x), np.zeros_like(y), 0.0
-    for rows, terms, swapped in _terms(x, y, known_x, known_y, rho):
-        value += float(terms.log_likelihood.sum())
-        by_rho += float(terms.by_correlation.sum())
-        by_x[rows], by_y[rows] = (terms.by_second, terms.by_first) if swapped else (terms.by_first, terms.by_second)
-    by_mean_x, by_mean_y = -by_x.sum() / sd_x, -by_y.sum() / sd_y
-    full = np.array(
-        [
-            by_mean_y,
-            by_mean_x + by_mean_y,
-            -(by_x * x).sum() - known_x.sum(),
-            -(by_y * y).sum() - known_y.sum(),
-            by_rho * (1 - rho**2),
-        ]
-    )
-    return -float(value), -(free.T @ full)
+    x, y = filled(comparator), filled(drug)
+    mean_x, mean_y, sd_x, sd_y = x.mean(axis=1), y.mean(axis=1), np.maximum(x.std(axis=1), 0.05), np.maximum(y.std(axis=1), 0.05)
+    correlation = ((x - mean_x[:, None]) * (y - mean_y[:, None])).mean(axis=1) / (sd_x * sd_y)
+    z = np.arctanh(np.clip(correlation, -0.95, 0.95))
+    return np.column_stack([mean_y - mean_x, mean_x, np.log(sd_x), np.log(sd_y), z])
 
 
-def _terms(
-    x: Array, y: Array, known_x: NDArray[np.bool_], known_y: NDArray[np.bool_], rho: float
-) -> Iterator[tuple[NDArray[np.bool_], PairTerms, bool]]:
-    """Rows of each kind of pair with their likelihood; the flag says that first and second were exchanged."""
-    if (rows := known_x & known_y).any():
-        yield rows, score_known_pairs(x[rows, 0], y[rows, 0], rho), False
-    if (rows := known_x & ~known_y).any():
-        yield rows, score_half_known_pairs(x[rows, 0], y[rows], rho), False
-    if (rows := ~known_x & known_y).any():
-        yield rows, score_half_known_pairs(y[rows, 0], x[rows], rho), True
-    if (rows := ~(known_x | known_y)).any():
-        yield rows, score_unknown_pairs(x[rows], y[rows], rho), False
+def _maximise(pairs: _Pairs, rows: Rows) -> Summit:
+    return climb(pairs.score, rows, pairs.start[rows], Climb(pairs.box))
 
 
-def _maximise(pairs: _Pairs, free: Array, start: Array, *, fixed: float | None = None) -> Array:
-    """Parameters of the maximum; `fixed` holds the mean difference."""
-    limits = np.array([[-60.0, 60.0], [-60.0, 60.0], [-9.0, 4.0], [-9.0, 4.0], [-6.0, 6.0]])
-    box = [(float(lo), float(hi)) for lo, hi in limits[np.argmax(free, axis=0)]]
-    if fixed is not None:
-        box[0] = (fixed, fixed)
-        start = np.concatenate([[fixed], start[1:]])
-    start = np.clip(start, *np.transpose(box))
-    found = optimize.minimize(
-        partial(_negative_log_likelihood, pairs, free),
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=box,
-        options={"ftol": 1e-14, "gtol": 1e-8, "maxiter": 500},
-    )
-    return np.asarray(found.x, dtype=np.float64)
+def _profile(pairs: _Pairs, rows: Rows, top: Summit, difference: Array) -> tuple[Array, Summit]:
+    """Twice the ln likelihood ratio of the maximum against given mean differences (r,), and where it is reached.
 
-
-def _profile(pairs: _Pairs, free: Array, best: Array, tangent: Array, difference: float) -> float:
-    """Twice the ln likelihood ratio of the maximum against a given mean difference.
-
-    `tangent` is the direction in which the other parameters follow the mean difference near the maximum.
+    The best of three climbs: the other parameters follow the mean difference; they stay; they stay, with a smaller
+    correlation, which leads out of the trap of pairs that lie on a line. All go roughly, the best is finished.
     """
-    followed = best + np.concatenate([[1.0], tangent]) * (difference - best[0])
-    loosened = np.concatenate([best[:-1], [0.5 * best[-1]]])  # a smaller correlation: out of the trap of pairs that lie on a line
-    held = min(
-        (_maximise(pairs, free, at, fixed=difference) for at in (followed, best, loosened)),
-        key=lambda found: _negative_log_likelihood(pairs, free, found)[0],
-    )
-    top = _negative_log_likelihood(pairs, free, best)[0]
-    return max(0.0, 2 * (_negative_log_likelihood(pairs, free, held)[0] - top))
+    stayed, loosened = top.at.copy(), top.at.copy()
+    loosened[:, -1] *= 0.5
+    starts = np.stack([_follow(top, difference), stayed, loosened])
+    starts[:, :, 0] = difference
+    found = _hold(pairs, np.tile(rows, 3), starts.reshape(-1, top.at.shape[1]), np.tile(top.curvature, (3, 1, 1)), flat=ROUGH)
+    best = found.take(found.value.reshape(3, -1).argmax(axis=0) * len(rows) + np.arange(len(rows)))
+    best = _hold(pairs, rows, best.at, best.curvature)
+    return np.maximum(0.0, 2 * (top.value - best.value)), best
 
 
-def _t_of_ratio(ratio: float, df: int) -> float:
-    return float(np.sqrt(df * np.expm1(ratio / (df + 1))))
+def _hold(pairs: _Pairs, rows: Rows, start: Array, curvature: Array, flat: float = 1e-13) -> Summit:
+    """Maximum with the mean difference held."""
+    return climb(pairs.score, rows, start, Climb(pairs.box, held=(0,), flat=flat), curvature=curvature)
 
 
-def _limit(profile: Callable[[float], float], centre: float, step: float, cutoff: float) -> float:
-    """Where the profile reaches the cutoff, going from the maximum in one direction."""
-    inner, outer = centre, centre + 2 * step
-    while profile(outer) < cutoff:
-        if abs(outer - centre) > 60:
-            return float(np.copysign(np.inf, step))
-        inner, outer = outer, centre + 2 * (outer - centre)
-    return float(optimize.brentq(lambda at: profile(at) - cutoff, inner, outer, xtol=1e-10, rtol=1e-10))
+def _follow(here: Summit, difference: Array) -> Array:
+    """Parameters at another mean difference (r,), the others moving along the ridge."""
+    tangent = -np.linalg.solve(here.curvature[:, 1:, 1:], here.curvature[:, 1:, :1])[:, :, 0]
+    change = (difference - here.at[:, 0])[:, None]
+    return np.column_stack([difference, here.at[:, 1:] + tangent * change])
 
 
-def _information(pairs: _Pairs, free: Array, best: Array) -> Array:
-    """Observed information by central differences of the exact gradient."""
-    size = best.size
-    steps = 1e-5 * np.eye(size)
-    rows = [
-        (_negative_log_likelihood(pairs, free, best + step)[1] - _negative_log_likelihood(pairs, free, best - step)[1]) / 2e-5
-        for step in steps
-    ]
-    matrix = np.array(rows)
-    return 0.5 * (matrix + matrix.T)
+def _limit(pairs: _Pairs, rows: Rows, top: Summit, step: Array, cutoff: Array) -> Array:
+    """Where the profile reaches the cutoff, going from the maximum in the direction of `step` (one standard error).
+
+    Found along the ridge first; where another climb from there is higher, the search goes on from its end.
+    """
+    at = _search(pairs, rows, (top.value, top.value - cutoff / 2), top, step * np.sqrt(cutoff))
+    asked = np.flatnonzero(np.isfinite(at))
+    for _ in range(MOST_TRAPS):
+        ratio, best = _profile(pairs, rows[asked], top.take(asked), at[asked])
+        trapped = ratio < cutoff[asked] - 1e-6
+        if not trapped.any():
+            break
+        asked, best = asked[trapped], best.take(np.flatnonzero(trapped))
+        value = top.value[asked]
+        at[asked] = _search(pairs, rows[asked], (value, value - cutoff[asked] / 2), best, 0.1 * step[asked])
+        asked = asked[np.isfinite(at[asked])]
+    return at
+
+
+def _search(pairs: _Pairs, rows: Rows, heights: tuple[Array, Array], start: Summit, step: Array) -> Array:
+    """Mean difference at which the held maximum falls from the first height (r,) to the second, going from `start` with a first step.
+
+    Newton steps on the root of the fall, which is nearly straight; its slope is that of the likelihood. Each stays between the
+    farthest place above the floor and the nearest below it. Infinite where `REACH` is not enough.
+    """
+    (top, floor), here, origin = heights, start.take(np.arange(len(rows))), start.at[:, 0]
+    inner, outer = origin.copy(), np.copysign(np.inf, step)
+    at, active = origin + step, np.arange(len(rows))
+    for _ in range(MOST_LIMIT_STEPS):
+        began = here.take(active)
+        held = _hold(pairs, rows[active], _follow(began, at[active]), began.curvature)
+        here.put(active, held)
+        above = held.value > floor[active]
+        inner[active[above]], outer[active[~above]] = at[active[above]], at[active[~above]]
+        aim = _between(_aim(held, top[active], floor[active]), inner[active], outer[active], origin[active])
+        lost = above & (np.abs(at[active]) >= REACH)
+        moved = np.abs(aim - at[active]) > 1e-5 * np.abs(step[active])  # the error of the place aimed at is the square of it
+        at[active] = np.where(lost, outer[active], aim)
+        active = active[moved & ~lost]
+        if not active.size:
+            break
+    return at
+
+
+def _aim(held: Summit, top: Array, floor: Array) -> Array:
+    """Newton step for the root of the fall from the top; NaN where there is no fall or no slope."""
+    fall, wanted = np.maximum(top - held.value, 0.0), top - floor
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(held.at[:, 0] + 2 * (fall - np.sqrt(fall * wanted)) / held.gradient[:, 0], dtype=np.float64)
+
+
+def _between(aim: Array, inner: Array, outer: Array, origin: Array) -> Array:
+    """The place aimed at if it lies between the two others, else the middle, or twice as far where there is no outer one."""
+    open_end = np.isinf(outer)
+    farthest = np.where(open_end, origin + 3 * (inner - origin), outer)
+    inside = (np.minimum(inner, farthest) < aim) & (aim < np.maximum(inner, farthest))
+    return np.where(inside, aim, np.where(open_end, origin + 2 * (inner - origin), 0.5 * (inner + farthest)))

@@ -36,7 +36,7 @@ _VAGUE = 1e-3  # precision of the means' priors, in units of the values' varianc
 _ZERO = 1e-7  # a relative variance below this is on the boundary
 _START = 0.3  # relative variances from which the search begins
 _LARGEST_RATIO, _STEEPEST = 1e3, 20.0
-_RESIDUAL = (-12.0, 2.0)  # range of the ln residual variance around that of the measured values
+_RESIDUAL = (-8.0, 2.0)  # range of the ln residual variance around that of the measured values
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _check(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
     both = _bounded(y, x)
     if both.sum() < FEWEST_BOUNDED_PAIRS:
         raise ValueError(f"{int(both.sum())} pairs are bounded on all sides; at least {FEWEST_BOUNDED_PAIRS} are needed")
-    if np.ptp((y - x)[both].mean(axis=1)) <= 1e-9 * float(np.concatenate([y[both], x[both]]).std()):
+    if np.ptp((y[both] - x[both]).mean(axis=1)) <= 1e-9 * float(np.concatenate([y[both], x[both]]).std()):
         raise ValueError("the measured pairs all have the same difference; no variance can be estimated")
 
 

@@ -1,33 +1,26 @@
 """Linear mixed models for small studies: REML, Satterthwaite and Kenward-Roger inference.
 
-In: a response (n,), a fixed design (n, p) and one indicator (or loading) matrix (n, q_k) per variance
-component, crossed or nested in any way. Out: variance components, fixed effects, and t or F inference for
-their contrasts. Covariances are linear in the components, V = s2 I + sum_k s2_k Z_k Z_k'.
+In: a response (n,), a fixed design (n, p) and random terms, each one indicator (or loading) matrix (n, q_k) or several
+that are correlated within groups; crossed or nested in any way. Out: variance components, fixed effects, predictions of
+the random effects, and t or F inference for contrasts. Covariances are linear in the components,
+V = s2 I + sum_k s2_k Z_k Z_k' (+ covariances between the factors of a term); `reml` finds them.
 
-Estimation. The response is first projected on the complement of the fixed design (error contrasts), which
-turns REML into plain maximum likelihood; s2 is profiled out; the criterion, its gradient and its curvature by
-the relative variances g_k = s2_k / s2 need only the q x q matrix of crossproducts. L-BFGS-B from several
-starts keeps g_k >= 0 and finds the region, Newton steps over the components that are not zero finish.
-
-Inference. Satterthwaite uses the observed information of the components that are not on the boundary, which
-is what lmerTest reports; Kenward-Roger uses the expected information of all components, as pbkrtest does, so
-that a donor variance estimated as zero still costs its degrees of freedom (case c28: 7, not 14).
+Inference. Satterthwaite uses the observed information of the parameters that are not on the boundary, which is what
+lmerTest reports; for correlated terms they are the entries of the triangle L of the relative covariance, as in lme4.
+Kenward-Roger uses the expected information of all components, as pbkrtest does, so that a donor variance estimated as
+zero still costs its degrees of freedom (case c28: 7, not 14).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, optimize
+from scipy import linalg
 
+from exvivo.numerics import reml
 from exvivo.numerics.inference import Array, Estimate, JointTest, infer_f, infer_t
-
-_STARTS = (1.0, 0.05, 20.0)  # relative variances from which the search begins
-_NEWTON_STEPS = 20
-_ZERO = 1e-9  # a relative variance below this is on the boundary
 
 
 class DegreesOfFreedom(StrEnum):
@@ -35,6 +28,13 @@ class DegreesOfFreedom(StrEnum):
 
     KENWARD_ROGER = "kenward-roger"
     SATTERTHWAITE = "satterthwaite"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correlated:
+    """Factors of one random term, each (n, q) with a column per group, such as an intercept and a slope of each donor."""
+
+    factors: tuple[Array, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,14 @@ class MixedFit:
     coefficients : shape (p,), fixed effects
     covariance : shape (p, p), model covariance of the fixed effects
     covariance_adjusted : shape (p, p), Kenward and Roger's covariance
-    variances : shape (m + 1,), the components in the order given, the residual last
-    at_zero : shape (m,), components estimated on the boundary
+    variances : shape (m + 1,), the components in the order given, the residual last; a correlated term gives the
+        variances of its d factors, then the covariances (1, 2), (1, 3), ..., (d - 1, d)
+    at_zero : shape (m,), components estimated as zero
     criterion : -2 times the restricted log-likelihood (as lme4 prints it)
     slopes : shape (m + 1, p, p), derivatives of `covariance` by the components
     observed, expected : shape (m + 1, m + 1), covariance of the components by either information
+    random : for each factor the best linear unbiased predictions of its effects, shape (q_k,)
+    singular : whether some variance, or some direction of a correlated term, is (nearly) zero, as lme4 tells it
     """
 
     coefficients: Array
@@ -62,6 +65,8 @@ class MixedFit:
     slopes: Array
     observed: Array
     expected: Array
+    random: tuple[Array, ...]
+    singular: bool
 
     def contrast(self, weights: ArrayLike, *, method: DegreesOfFreedom = DegreesOfFreedom.KENWARD_ROGER, level: float = 0.95) -> Estimate:
         """T inference for a weighted sum of the fixed effects; weights have shape (p,)."""
@@ -82,14 +87,15 @@ class MixedFit:
         return _JOINT[method](self, L)
 
 
-def fit_mixed(response: ArrayLike, design: ArrayLike, components: Sequence[ArrayLike]) -> MixedFit:
+def fit_mixed(response: ArrayLike, design: ArrayLike, components: Sequence[ArrayLike | Correlated]) -> MixedFit:
     """REML fit of a linear mixed model.
 
     Parameters
     ----------
     response : shape (n,), finite
     design : shape (n, p), full rank, p < n
-    components : for each variance component its matrix Z of shape (n, q_k); a row of zeros leaves that observation out of it
+    components : for each random term its matrix Z of shape (n, q_k), a row of zeros leaves that observation out of it; or
+        several matrices whose effects are correlated within groups
 
     Raises
     ------
@@ -99,16 +105,19 @@ def fit_mixed(response: ArrayLike, design: ArrayLike, components: Sequence[Array
     -----
     Patterson and Thompson 1971, Biometrika 58:545; Kenward and Roger 1997, Biometrics 53:983;
     Fai and Cornelius 1996, J Stat Comput Simul 54:363 (joint Satterthwaite test).
-    Reference: lme4 1.1-31, lmerTest 3.1-3, pbkrtest 0.5.2, cases c04 to c11, c28, k01, k04.
+    Reference: lme4 1.1-31, lmerTest 3.1-3, pbkrtest 0.5.2, cases c04 to c11, c28, k01 to k05.
     """
     y, X = np.asarray(response, dtype=np.float64), np.asarray(design, dtype=np.float64)
-    Zs = [np.asarray(Z, dtype=np.float64) for Z in components]
-    _check(y, X, Zs)
-    contrasts = _project(y, X, Zs)
+    terms = [own.factors if isinstance(own, Correlated) else (np.asarray(own, dtype=np.float64),) for own in components]
+    given = [Z for factors in terms for Z in factors]
+    _check(y, X, given)
+    sizes = [_size(Z) for Z in given]
+    Zs = [Z / size for Z, size in zip(given, sizes, strict=True)]
+    shape = reml.shape_terms([len(factors) for factors in terms])
+    contrasts = reml.project(y, X, Zs, shape)
     if contrasts.yy <= 1e-20 * float(y @ y):
         raise ValueError("the response does not vary around the fixed effects; no variance can be estimated")
-    relative = _estimate_relative(contrasts)
-    return _describe(y, X, Zs, contrasts, relative)
+    return _rescale(_describe(y, X, Zs, contrasts, reml.maximise(contrasts)), shape, sizes)
 
 
 def indicate(labels: Sequence[str], *, where: ArrayLike | None = None) -> Array:
@@ -116,18 +125,6 @@ def indicate(labels: Sequence[str], *, where: ArrayLike | None = None) -> Array:
     groups = sorted(set(labels))
     Z = np.array([[label == group for group in groups] for label in labels], dtype=np.float64)
     return Z if where is None else Z * np.asarray(where, dtype=np.float64)[:, None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Contrasts:
-    """Crossproducts of the error contrasts: Z'Z (q, q), Z'y (q,), y'y, their number, and the columns of each component."""
-
-    ZZ: Array
-    Zy: Array
-    yy: float
-    count: int
-    blocks: list[slice]
-    constant: float
 
 
 def _check(y: Array, X: Array, Zs: Sequence[Array]) -> None:
@@ -139,144 +136,117 @@ def _check(y: Array, X: Array, Zs: Sequence[Array]) -> None:
         raise ValueError(f"{len(X)} observations cannot determine {X.shape[1]} fixed effects and a variance")
 
 
-def _project(y: Array, X: Array, Zs: Sequence[Array]) -> _Contrasts:
-    Q, R = linalg.qr(X, mode="economic")
-    Z = np.hstack([np.zeros((y.size, 0)), *Zs])
-    free_y, free_Z = y - Q @ (Q.T @ y), Z - Q @ (Q.T @ Z)
-    return _Contrasts(
-        ZZ=free_Z.T @ free_Z,
-        Zy=free_Z.T @ free_y,
-        yy=float(free_y @ free_y),
-        count=y.size - X.shape[1],
-        blocks=_blocks(Zs),
-        constant=2 * float(np.log(np.abs(np.diag(R))).sum()),
-    )
+def _size(Z: Array) -> float:
+    """Root mean square of the rows that load on a factor; the search and the inverses run at size one."""
+    norms = (Z**2).sum(axis=1)
+    return float(np.sqrt(norms[norms > 0].mean())) if norms.any() else 1.0
 
 
-def _blocks(matrices: Sequence[Array]) -> list[slice]:
-    """Columns that each matrix takes when all stand side by side."""
-    edges = np.cumsum([0, *(Z.shape[1] for Z in matrices)]).tolist()
-    return [slice(start, stop) for start, stop in pairwise(edges)]
-
-
-def _whiten(c: _Contrasts, relative: Array) -> tuple[Array, Array, float, float]:
-    """Z'P Z, Z'P y, y'P y and ln|V| of the error contrasts at unit residual variance."""
-    root = np.sqrt(np.repeat(relative, [block.stop - block.start for block in c.blocks]))
-    L = linalg.cholesky(np.eye(root.size) + root[:, None] * c.ZZ * root, lower=True)
-    half_Z = linalg.solve_triangular(L, root[:, None] * c.ZZ, lower=True)
-    half_y = linalg.solve_triangular(L, root * c.Zy, lower=True)
-    log_det = 2 * float(np.log(np.diag(L)).sum())
-    return c.ZZ - half_Z.T @ half_Z, c.Zy - half_Z.T @ half_y, c.yy - float(half_y @ half_y), log_det
-
-
-def _criterion(relative: Array, c: _Contrasts) -> tuple[float, Array]:
-    """-2 profiled restricted log-likelihood without constants, and its gradient by the relative variances."""
-    ZPZ, ZPy, yPy, log_det = _whiten(c, relative)
-    traces = np.array([np.trace(ZPZ[block, block]) for block in c.blocks])
-    squares = np.array([ZPy[block] @ ZPy[block] for block in c.blocks])
-    return log_det + c.count * float(np.log(yPy)), np.asarray(traces - c.count * squares / yPy, dtype=np.float64)
-
-
-def _curvature(relative: Array, c: _Contrasts) -> Array:
-    """Second derivatives of the criterion by the relative variances."""
-    ZPZ, ZPy, yPy, _ = _whiten(c, relative)
-    squares = np.array([ZPy[block] @ ZPy[block] for block in c.blocks])
-    traces, products = _pair_terms(ZPZ, ZPy, c.blocks)
-    return np.asarray(-traces + c.count * (2 * products / yPy - np.outer(squares, squares) / yPy**2), dtype=np.float64)
-
-
-def _pair_terms(ZPZ: Array, ZPy: Array, blocks: Sequence[slice]) -> tuple[Array, Array]:
-    """tr(P V_k P V_l) and y'P V_k P V_l P y for every pair of components."""
-    traces = np.array([[(ZPZ[k, m] ** 2).sum() for m in blocks] for k in blocks]).reshape(len(blocks), len(blocks))
-    products = np.array([[ZPy[k] @ ZPZ[k, m] @ ZPy[m] for m in blocks] for k in blocks]).reshape(len(blocks), len(blocks))
-    return traces, products
-
-
-def _estimate_relative(c: _Contrasts) -> Array:
-    """Relative variances at the REML maximum, exactly zero on the boundary."""
-    size = len(c.blocks)
-    if not size:
-        return np.zeros(0)
-    found = [
-        optimize.minimize(
-            _criterion,
-            np.full(size, start),
-            args=(c,),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(0.0, 1e8)] * size,
-            options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 300},
-        )
-        for start in _STARTS
-    ]
-    best = min(found, key=lambda result: float(result.fun))
-    return _polish(np.where(best.x < _ZERO, 0.0, best.x), c)
-
-
-def _polish(relative: Array, c: _Contrasts) -> Array:
-    """Newton steps over the components that are not on the boundary, halved until they do not climb."""
-    inside = relative > 0
-    for _ in range(_NEWTON_STEPS if inside.any() else 0):
-        value, gradient = _criterion(relative, c)
-        hessian = _curvature(relative, c)[np.ix_(inside, inside)]
-        if np.linalg.eigvalsh(hessian).min() <= 0:
-            break
-        step = np.zeros_like(relative)
-        step[inside] = np.linalg.solve(hessian, gradient[inside])
-        while (relative - step).min() < 0 or _criterion(relative - step, c)[0] > value + 1e-12 * abs(value):
-            step *= 0.5
-        relative = relative - step
-        if np.abs(step).max() <= 1e-13 * max(1.0, float(relative.max())):
-            break
-    return relative
-
-
-def _describe(y: Array, X: Array, Zs: Sequence[Array], c: _Contrasts, relative: Array) -> MixedFit:
-    """Fixed effects and everything that inference needs, on the scale of the response."""
-    _, _, yPy, log_det = _whiten(c, relative)
-    residual = yPy / c.count
+def _describe(y: Array, X: Array, Zs: Sequence[Array], c: reml.Contrasts, x: Array) -> MixedFit:
+    """Fixed effects and everything that inference needs."""
+    at_maximum = reml.whiten(c, x)
+    residual = at_maximum.total / c.count
+    relative = c.shape.relative(x)
     factors = [*Zs, np.eye(y.size)]
+    components = (*c.shape.components, ((len(Zs), len(Zs)),))
     variances = np.append(relative, 1.0) * residual
-    V = sum((s2 * Z @ Z.T for s2, Z in zip(variances, factors, strict=True)), np.zeros((y.size, y.size)))
+    pairs = [(s2, a, b) for s2, own in zip(variances, components, strict=True) for a, b in own]
+    V = sum((s2 * factors[a] @ factors[b].T for s2, a, b in pairs), np.zeros((y.size, y.size)))
     W = linalg.cho_solve(linalg.cho_factor(V, lower=True), np.eye(y.size))
     WX = W @ X
     covariance = linalg.inv(X.T @ WX)
     P = W - WX @ covariance @ WX.T
-    observed, expected = _component_covariances(P, factors, y, np.append(relative == 0, False))
+    observed, expected = _component_covariances(P, factors, y, _Maximum(c.shape, x, residual, components))
     U = [Z.T @ WX for Z in factors]
+    moves = np.array([sum((U[a].T @ U[b] for a, b in own), np.zeros_like(covariance)) for own in components])
     return MixedFit(
         coefficients=covariance @ (WX.T @ y),
         covariance=covariance,
-        covariance_adjusted=_adjust_covariance(covariance, U, [[Z.T @ W @ other for other in factors] for Z in factors], expected),
+        covariance_adjusted=_adjust_covariance(covariance, moves, _crossed_moves(U, W, factors, components), expected),
         variances=variances,
         at_zero=relative == 0,
-        criterion=log_det + c.constant + c.count * (1 + float(np.log(2 * np.pi * residual))),
-        slopes=np.array([covariance @ (u.T @ u) @ covariance for u in U]),
+        criterion=at_maximum.log_det + c.constant + c.count * (1 + float(np.log(2 * np.pi * residual))),
+        slopes=np.array([covariance @ move @ covariance for move in moves]),
         observed=observed,
         expected=expected,
+        random=_predict(P @ y, Zs, pairs),
+        singular=reml.is_singular(x, c.shape),
     )
 
 
-def _component_covariances(P: Array, factors: Sequence[Array], y: Array, at_zero: NDArray[np.bool_]) -> tuple[Array, Array]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maximum:
+    """Where the restricted likelihood is largest: parameters, residual variance, components with the residual last."""
+
+    shape: reml.Shape
+    x: Array
+    residual: float
+    components: tuple[reml.Pairs, ...]
+
+
+def _component_covariances(P: Array, factors: Sequence[Array], y: Array, best: _Maximum) -> tuple[Array, Array]:
     """Covariance of the estimated components by the observed (boundary left out) and by the expected information."""
     stacked = np.hstack(list(factors))
-    traces, products = _pair_terms(stacked.T @ P @ stacked, stacked.T @ (P @ y), _blocks(factors))
-    free = np.ix_(~at_zero, ~at_zero)
-    observed = np.zeros_like(traces)
-    observed[free] = linalg.pinvh(products[free] - 0.5 * traces[free])
-    return observed, np.asarray(2 * linalg.pinvh(traces), dtype=np.float64)
+    blocks = reml.columns_of(factors)
+    w = reml.Whitened(stacked.T @ P @ stacked, stacked.T @ (P @ y), float(y @ P @ y), 0.0)
+    traces, products = reml.second_terms(w, blocks, best.components)
+    singles, squares = reml.first_terms(w, blocks, best.components)
+    J = np.zeros((len(best.components), best.x.size + 1))
+    J[:-1, :-1] = best.residual * best.shape.jacobian(best.x)
+    J[:, -1] = np.append(best.shape.relative(best.x), 1.0)
+    information = J.T @ (products - 0.5 * traces) @ J
+    slope = 0.5 * (singles - squares)[:-1]
+    information[:-1, :-1] += best.residual * np.tensordot(slope, best.shape.bends, axes=1)
+    free = np.append(reml.free_parameters(best.x, best.shape), True)
+    spread = linalg.pinvh(information[np.ix_(free, free)])
+    return np.asarray(J[:, free] @ spread @ J[:, free].T, dtype=np.float64), np.asarray(2 * linalg.pinvh(traces), dtype=np.float64)
 
 
-def _adjust_covariance(covariance: Array, U: Sequence[Array], ZWZ: Sequence[Sequence[Array]], weights: Array) -> Array:
+def _crossed_moves(U: Sequence[Array], W: Array, factors: Sequence[Array], components: Sequence[reml.Pairs]) -> Array:
+    """X'W V_k W V_l W X of every two components, shape (m + 1, m + 1, p, p)."""
+    between = [[Z.T @ W @ other for other in factors] for Z in factors]
+    size, p = len(components), U[0].shape[1]
+    crossed = np.zeros((size, size, p, p))
+    for k, left in enumerate(components):
+        for m, right in enumerate(components):
+            for a, b in left:
+                for c, d in right:
+                    crossed[k, m] += U[a].T @ between[b][c] @ U[d]
+    return crossed
+
+
+def _adjust_covariance(covariance: Array, moves: Array, crossed: Array, weights: Array) -> Array:
     """Kenward and Roger's covariance of the fixed effects for V that is linear in its components.
 
-    With U_i = Z_i' W X: P_i = -U_i' U_i and Q_ij = U_i' Z_i' W Z_j U_j in the notation of their equation (3).
+    `moves` are -P_i and `crossed` Q_ij in the notation of their equation (3).
     """
-    middle = np.zeros_like(covariance)
-    for i, u in enumerate(U):
-        for j, v in enumerate(U):
-            middle += weights[i, j] * (u.T @ ZWZ[i][j] @ v - (u.T @ u) @ covariance @ (v.T @ v))
+    products = np.einsum("kab,bc,mcd->kmad", moves, covariance, moves)
+    middle = np.einsum("km,kmab->ab", weights, crossed - products)
     return np.asarray(covariance + 2 * covariance @ middle @ covariance, dtype=np.float64)
+
+
+def _predict(Py: Array, Zs: Sequence[Array], pairs: Sequence[tuple[float, int, int]]) -> tuple[Array, ...]:
+    """Best linear unbiased predictions of the random effects of each factor."""
+    predicted = [np.zeros(Z.shape[1]) for Z in Zs]
+    for s2, a, b in pairs:
+        if a < len(Zs):
+            predicted[a] += s2 * (Zs[b].T @ Py)
+    return tuple(predicted)
+
+
+def _rescale(fit: MixedFit, shape: reml.Shape, sizes: Sequence[float]) -> MixedFit:
+    """The fit in the units of the factors as they were given."""
+    if all(size == 1 for size in sizes):
+        return fit
+    unit = np.array([*(sizes[own[0][0]] * sizes[own[0][1]] for own in shape.components), 1.0])
+    return replace(
+        fit,
+        variances=fit.variances / unit,
+        slopes=fit.slopes * unit[:, None, None],
+        observed=fit.observed / np.outer(unit, unit),
+        expected=fit.expected / np.outer(unit, unit),
+        random=tuple(effects / size for effects, size in zip(fit.random, sizes, strict=True)),
+    )
 
 
 def _join_satterthwaite(fit: MixedFit, L: Array) -> JointTest:

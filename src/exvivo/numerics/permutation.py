@@ -1,19 +1,21 @@
 """Exact permutation tests of paired differences: all sign flips, for one endpoint or for a family of endpoints.
 
 In: within-donor differences, (n,) or (n, m). Out: p-values over all 2^n changes of sign, which are the exact
-null distribution when the two conditions of a donor are exchangeable. Up to 20 donors every flip is
-enumerated and no seed is needed; above, flips are drawn from the generator that the caller gives and the
+null distribution when the two conditions of a donor are exchangeable. All flips are counted for up to 40 donors
+(20 for a family) and no seed is needed; above, flips are drawn from the generator that the caller gives and the
 observed signs are counted in (Phipson and Smyth 2010, Stat Appl Genet Mol Biol 9:39).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-MOST_DONORS = 20  # 2^20 flips take a second; drawn flips take over beyond
+MOST_DONORS = 20  # for the joint flips of a family: 2^20 take a second; drawn flips take over beyond
+MOST_COUNTED = 40  # for one endpoint: sums of both halves, 2^20 each
 _BLOCK = 1 << 14
 _SLACK = 1e-10  # flips that give the observed statistic again differ from it by rounding only
 
@@ -46,25 +48,31 @@ def compare_sign_flips(differences: ArrayLike, *, rng: np.random.Generator | Non
     Parameters
     ----------
     differences : shape (n,), finite
-    rng, draws : needed above `MOST_DONORS` donors only, and ignored below
+    rng, draws : needed above `MOST_COUNTED` donors only, and ignored below
 
     Notes
     -----
-    Fisher 1935, The Design of Experiments, section 21. Reference: enumeration in R and exactRankTests, case c15.
+    Fisher 1935, The Design of Experiments, section 21. A flip of all donors is a flip of one half and of the other:
+    with the sums of each half sorted, all 2^n totals are counted without being formed. Reference: enumeration in R
+    and exactRankTests, case c15.
     """
-    d = _finite(differences)[:, None]
+    d = _finite(differences)
     observed = float(d.sum())
     slack = _SLACK * float(np.abs(d).sum())
-    less = greater = both = total = 0
-    for signs in _flips(len(d), rng, draws):
-        sums = (signs @ d)[:, 0]
-        less += int((sums <= observed + slack).sum())
-        greater += int((sums >= observed - slack).sum())
-        both += int((np.abs(sums) >= abs(observed) - slack).sum())
-        total += len(sums)
-    return SignFlips(
-        mean=observed / len(d), p=both / total, p_less=less / total, p_greater=greater / total, flips=total, exact=len(d) <= MOST_DONORS
-    )
+    exact = d.size <= MOST_COUNTED
+    if exact:
+        halves = [_flipped_sums(half) for half in (d[::2], d[1::2])]
+        total = 2**d.size
+        less = _count_at_most([halves], observed + slack)
+        greater = _count_at_most([halves], slack - observed)  # all signs turned
+        beyond = 2 * _count_at_most([halves], slack - abs(observed))
+    else:
+        sums = np.concatenate([signs @ d for signs in _flips(d.size, rng, draws)])
+        total = sums.size
+        less, greater = int((sums <= observed + slack).sum()), int((sums >= observed - slack).sum())
+        beyond = int((np.abs(sums) >= abs(observed) - slack).sum())
+    p = 1.0 if abs(observed) <= slack else min(1.0, beyond / total)
+    return SignFlips(mean=observed / d.size, p=p, p_less=less / total, p_greater=greater / total, flips=total, exact=exact)
 
 
 def adjust_max_t(differences: ArrayLike, *, rng: np.random.Generator | None = None, draws: int = 100_000) -> MaxT:
@@ -77,69 +85,102 @@ def adjust_max_t(differences: ArrayLike, *, rng: np.random.Generator | None = No
 
     Notes
     -----
-    Westfall and Young 1993, Resampling-Based Multiple Testing, algorithm 4.1 (step-down max |t|).
+    Westfall and Young 1993, Resampling-Based Multiple Testing, algorithm 4.1 (step-down max |t|). The sum of squares
+    does not change with signs, so that |t| grows with |sum| over its root, which is what is compared.
     Reference: enumeration in R, case c16.
     """
     d = _finite(differences)
-    t = _t_statistics(np.ones((1, len(d))), d)[0]
-    order = np.argsort(-np.abs(t), kind="stable")
-    sorted_t = np.abs(t[order]) * (1 - _SLACK)
-    raw = single = down = np.zeros(t.size)
+    size = np.sqrt((d**2).sum(axis=0))
+    scaled = np.divide(d, size, out=np.zeros_like(d), where=size > 0)
+    seen = np.abs(scaled.sum(axis=0))
+    order = np.argsort(-seen, kind="stable")
+    least, scaled = seen[order] * (1 - _SLACK), scaled[:, order]
+    raw = single = down = np.zeros(seen.size)
     total = 0
     for signs in _flips(len(d), rng, draws):
-        flipped = np.abs(_t_statistics(signs, d))[:, order]
-        raw = raw + (flipped >= sorted_t).sum(axis=0)
-        single = single + (flipped.max(axis=1)[:, None] >= sorted_t).sum(axis=0)
-        down = down + (np.maximum.accumulate(flipped[:, ::-1], axis=1)[:, ::-1] >= sorted_t).sum(axis=0)
+        flipped = np.abs(signs @ scaled)
+        raw = raw + (flipped >= least).sum(axis=0)
+        highest = np.maximum.accumulate(flipped[:, ::-1], axis=1)[:, ::-1]
+        single = single + (highest[:, :1] >= least).sum(axis=0)
+        down = down + (highest >= least).sum(axis=0)
         total += len(signs)
     back = np.argsort(order, kind="stable")
-    return MaxT(t=t, p=(raw / total)[back], p_single_step=(single / total)[back], p_step_down=np.maximum.accumulate(down / total)[back])
+    return MaxT(
+        t=_t_statistics(d),
+        p=(raw / total)[back],
+        p_single_step=(single / total)[back],
+        p_step_down=np.maximum.accumulate(down / total)[back],
+    )
 
 
 def compare_two_samples(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
-    """Exact two-sided and "first is smaller" p-value over all ways to split the pooled values.
+    """Exact two-sided and "first is smaller" p-value of the difference of means over all ways to split the pooled values.
 
     Raises
     ------
-    ValueError : more than 5 million splits
+    ValueError : more than `MOST_COUNTED` values
+
+    Notes
+    -----
+    Pitman 1937, JRSS Suppl 4:119. Counted from the sums of each half, as the sign flips are. Reference: coin
+    ``oneway_test``, case c15.
     """
     a, b = _finite(first), _finite(second)
     pooled = np.concatenate([a, b])
-    size, taken = pooled.size, a.size
+    if pooled.size > MOST_COUNTED:
+        raise ValueError(f"{pooled.size} values have too many splits to count; at most {MOST_COUNTED} are possible")
+    centred = pooled - pooled.mean()
+    one, other = (_taken_sums(half) for half in (centred[::2], centred[1::2]))
+    pairs = [(one[taken], other[a.size - taken]) for taken in range(len(one)) if 0 <= a.size - taken < len(other)]
+    observed = float(centred[: a.size].sum())
+    slack = _SLACK * float(np.abs(centred).sum())
+    total = comb(pooled.size, a.size)
+    less = _count_at_most(pairs, observed + slack)
+    distance = abs(observed) - slack
+    turned = [(np.negative(one[::-1]), np.negative(other[::-1])) for one, other in pairs]
+    both = total if distance <= 0 else _count_at_most(pairs, -distance) + _count_at_most(turned, -distance)
+    return both / total, less / total
+
+
+def _flipped_sums(values: Array) -> Array:
+    """Sums under all 2^n changes of sign, ascending."""
     sums = np.zeros(1)
-    counts = np.zeros(1, dtype=np.int64)
-    for value in pooled:
-        sums, counts = np.concatenate([sums, sums + value]), np.concatenate([counts, counts + 1])
-        possible = (counts <= taken) & (counts + size - taken >= 0)
-        sums, counts = sums[possible], counts[possible]
-        if sums.size > 5_000_000:
-            raise ValueError("too many splits to enumerate")
-    sums = sums[counts == taken]
-    centre = pooled.mean() * taken
-    slack = _SLACK * float(np.abs(pooled).sum())
-    observed = float(a.sum())
-    return float((np.abs(sums - centre) >= abs(observed - centre) - slack).mean()), float((sums <= observed + slack).mean())
+    for value in values:
+        sums = np.concatenate([sums - value, sums + value])
+    return np.sort(sums)
 
 
-def _t_statistics(signs: Array, d: Array) -> Array:
-    """One-sample t of every endpoint under every flip; the sum of squares does not change with signs."""
-    n = len(d)
-    mean = signs @ d / n
-    variance = np.maximum((d**2).sum(axis=0) / n - mean**2, 0.0) / (n - 1)
+def _taken_sums(values: Array) -> list[Array]:
+    """Sums of all subsets, ascending, by the number of values taken."""
+    sums: list[Array] = [np.zeros(1)]
+    for value in values:
+        grown = [array + value for array in sums]
+        sums = [np.concatenate(parts) for parts in zip([*sums, np.empty(0)], [np.empty(0), *grown], strict=True)]
+    return [np.sort(array) for array in sums]
+
+
+def _count_at_most(pairs: Sequence[Sequence[Array]], limit: float) -> int:
+    """Number of sums of one member from each of two ascending lists that do not exceed a limit, over all pairs of lists."""
+    return sum(int(np.searchsorted(other, limit - one, side="right").sum()) for one, other in pairs)
+
+
+def _t_statistics(d: Array) -> Array:
+    """One-sample t of every endpoint; infinite where all donors agree to the digit, zero where nothing differs."""
+    mean, se = d.mean(axis=0), d.std(axis=0, ddof=1) / np.sqrt(len(d))
     undivided = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
-    return np.asarray(np.divide(mean, np.sqrt(variance), out=undivided, where=variance > 0), dtype=np.float64)
+    return np.asarray(np.divide(mean, se, out=undivided, where=se > 0), dtype=np.float64)
 
 
 def _flips(n: int, rng: np.random.Generator | None, draws: int) -> Iterator[Array]:
-    """Blocks of rows of +1 and -1: all 2^n, or the observed signs and drawn ones."""
+    """Blocks of rows of +1 and -1: all flips up to a common change of sign, or the observed signs and drawn ones."""
     if n <= MOST_DONORS:
         bits = np.arange(n)
-        for start in range(0, 1 << n, _BLOCK):
-            codes = np.arange(start, min(start + _BLOCK, 1 << n))
+        for start in range(0, 1 << (n - 1), _BLOCK):
+            codes = np.arange(start, min(start + _BLOCK, 1 << (n - 1)))
             yield _as_signs((codes[:, None] >> bits) & 1)
         return
     if rng is None:
-        raise ValueError(f"{n} donors have too many sign flips to enumerate; a random generator is needed")
+        raise ValueError(f"{n} donors have too many sign flips to count; a random generator is needed")
     yield np.ones((1, n))
     for start in range(0, draws, _BLOCK):
         rows = min(_BLOCK, draws - start)

@@ -39,6 +39,14 @@ class SignedRank:
 
 
 @dataclass(frozen=True, slots=True)
+class Approximation:
+    """Standardised statistic and its two-sided p-value from the normal distribution."""
+
+    z: float
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
 class HodgesLehmann:
     """Median of the Walsh averages with an interval from their order statistics.
 
@@ -111,7 +119,7 @@ def compare_signed_rank(differences: ArrayLike, *, zeros: Zeros = Zeros.PRATT) -
     kept = d if zeros is Zeros.PRATT else d[d != 0]
     doubled = np.rint(2 * stats.rankdata(np.abs(kept))).astype(np.int64)[kept != 0]
     observed = int(doubled[kept[kept != 0] > 0].sum())
-    less, greater = _tails(_count_sums(doubled), observed)
+    less, greater = _tails(count_sums(doubled), observed)
     return SignedRank(
         statistic=observed / 2,
         p=min(1.0, 2 * min(less, greater)),
@@ -132,7 +140,7 @@ def estimate_hodges_lehmann(differences: ArrayLike, *, level: float = 0.95) -> H
     """
     walsh = walsh_averages(differences)
     n = np.asarray(differences).size
-    cumulative = np.cumsum(_count_sums(2 * np.arange(1, n + 1))[::2]) / 2.0**n
+    cumulative = cumulate(count_sums(2 * np.arange(1, n + 1))[::2])
     tail = (1 - level) / 2
     below = int(np.searchsorted(cumulative, tail * (1 + 1e-12), side="right"))
     if below == 0:
@@ -145,23 +153,36 @@ def estimate_hodges_lehmann(differences: ArrayLike, *, level: float = 0.95) -> H
     )
 
 
-def invert_signed_rank(differences: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
-    """Limits of the median difference by the conditional test at every Walsh average, zeros left out.
+def invert_signed_rank(differences: ArrayLike, *, level: float = 0.95) -> tuple[float, float, float]:
+    """Median difference and its limits by the conditional test at every Walsh average, zeros left out.
 
-    With ties this is the interval of exactRankTests, kept to reproduce it. At a Walsh average two
-    differences are equally far from the candidate, so that the last bit of the floating point decides
-    their order; `estimate_hodges_lehmann`, which does not depend on it, is what a study reports.
+    With ties this is what exactRankTests reports, kept to reproduce it. At a Walsh average two differences are
+    equally far from the candidate, so that the last bit of the floating point decides their order, and of limits
+    that do not exist it gives the outermost averages; `estimate_hodges_lehmann`, which does neither, is what a
+    study reports.
     """
-    d = np.asarray(differences, dtype=np.float64)
-    d = d[round_differences(d) != 0]
+    d = round_differences(differences)
+    d = d[d != 0]
     walsh = walsh_averages(d)
-    sums = np.array([stats.rankdata(np.abs(d - at))[d - at > 0].sum() for at in walsh])
-    doubled = np.rint(2 * stats.rankdata(np.abs(round_differences(d)))).astype(np.int64)
-    cumulative = np.cumsum(_count_sums(doubled)) / 2.0**d.size
-    lower, upper = (float(np.searchsorted(cumulative, at)) / 2 for at in ((1 - level) / 2, (1 + level) / 2))
-    if lower <= sums.min() or upper >= sums.max():
-        return -np.inf, np.inf
-    return float(walsh[sums > upper].max()), float(walsh[sums <= lower].min())
+    ranks = stats.rankdata(np.abs(d))
+    if np.unique(ranks).size == ranks.size:
+        sums = np.arange(walsh.size, 0, -1, dtype=np.float64)
+    else:
+        moved = d[None, :] - walsh[:, None]
+        sums = np.where(moved > 0, stats.rankdata(np.abs(moved), axis=1), 0.0).sum(axis=1)
+    counts = count_sums(np.rint(2 * ranks).astype(np.int64))
+    lower, upper = (first_at_least(counts, at) / 2 for at in ((1 - level) / 2, (1 + level) / 2))
+    return invert_sums(walsh, sums, float(ranks.sum()) / 2, (lower, upper))
+
+
+def invert_sums(candidates: Array, sums: Array, expected: float, quantiles: tuple[float, float]) -> tuple[float, float, float]:
+    """Estimate and limits among sorted candidates for a shift, by the rank sum that is left after each is taken away."""
+    lower, upper = quantiles
+    low = float(candidates[0]) if upper >= sums.max() else float(candidates[sums > upper].max())
+    high = float(candidates[-1]) if lower <= sums.min() else float(candidates[sums <= lower].min())
+    below, above = candidates[sums <= np.ceil(expected)], candidates[sums > expected]
+    middle = (below.min() + above.max()) / 2 if below.size and above.size else np.median(candidates)
+    return float(middle), low, high
 
 
 def walsh_averages(differences: ArrayLike) -> Array:
@@ -171,6 +192,25 @@ def walsh_averages(differences: ArrayLike) -> Array:
         raise ValueError("at least one difference, and only finite ones, are needed")
     i, j = np.triu_indices(d.size)
     return np.asarray(np.sort((d[i] + d[j]) / 2), dtype=np.float64)
+
+
+def approximate_signed_rank(differences: ArrayLike, *, zeros: Zeros = Zeros.PRATT, correct: bool = False) -> Approximation:
+    """Normal approximation of the signed-rank test, given ties and zeros: what large-sample software prints.
+
+    Notes
+    -----
+    Without correction coin's ``wilcoxsign_test``; with it, and zeros dropped, R ``wilcox.test(exact = FALSE)``.
+    """
+    d = round_differences(differences)
+    kept = d if zeros is Zeros.PRATT else d[d != 0]
+    ranks = stats.rankdata(np.abs(kept))[kept != 0]
+    excess = float((np.sign(kept[kept != 0]) * ranks).sum()) / 2
+    sd = float(np.sqrt((ranks**2).sum())) / 2
+    if sd == 0:
+        return Approximation(z=0.0, p=1.0)
+    if correct:
+        excess = float(np.copysign(max(0.0, abs(excess) - 0.5), excess))
+    return Approximation(z=excess / sd, p=min(1.0, 2 * float(special.ndtr(-abs(excess) / sd))))
 
 
 def compare_signs(differences: ArrayLike) -> float:
@@ -192,7 +232,7 @@ def bound_signed_rank(low: ArrayLike, high: ArrayLike) -> RankBounds:
     difference: its range is reached at the lower and at the upper bounds. A sum of exactly zero counts
     against whichever end it would favour. The p-values are those of untied differences.
     """
-    return _bound(low, high, _positive_pairs, lambda n: _count_sums(2 * np.arange(1, n + 1))[::2])
+    return _bound(low, high, _positive_pairs, lambda n: count_sums(2 * np.arange(1, n + 1))[::2])
 
 
 def bound_signs(low: ArrayLike, high: ArrayLike) -> RankBounds:
@@ -222,6 +262,25 @@ def bound_median(low: ArrayLike, high: ArrayLike, *, level: float = 0.95) -> Med
     )
 
 
+def count_sums(weights: NDArray[np.int64]) -> Array:
+    """Number of subsets of integer weights with each sum, 0 to the total; exact up to n = 52 and to rounding beyond."""
+    counts = np.zeros(int(weights.sum()) + 1)
+    counts[0] = 1.0
+    for weight in weights:
+        counts[weight:] = counts[weight:] + counts[:-weight]
+    return counts
+
+
+def cumulate(counts: Array) -> Array:
+    """Cumulative probabilities of counts, shape as given; summed in extended precision where the machine has it."""
+    return np.asarray(np.cumsum((counts / counts.sum()).astype(np.longdouble)), dtype=np.float64)
+
+
+def first_at_least(counts: Array, probability: float) -> int:
+    """Quantile: smallest value whose cumulative probability is at least `probability`."""
+    return int(np.searchsorted(cumulate(counts), probability))
+
+
 def _bound(low: ArrayLike, high: ArrayLike, count: Callable[[Array, int], int], counts_of: Callable[[int], Array]) -> RankBounds:
     lower, upper = _bounds(low, high)
     least, most = count(lower, 0), count(upper, 1)
@@ -245,15 +304,6 @@ def _positive_pairs(d: Array, at_zero: int) -> int:
     with np.errstate(invalid="ignore"):
         total = round_differences(np.where(np.isinf(d[i]), d[i], np.where(np.isinf(d[j]), d[j], d[i] + d[j])))
     return int((total > 0).sum() + at_zero * (total == 0).sum())
-
-
-def _count_sums(weights: NDArray[np.int64]) -> Array:
-    """Number of subsets of integer weights with each sum, 0 to the total; exact up to n = 52 and to rounding beyond."""
-    counts = np.zeros(int(weights.sum()) + 1)
-    counts[0] = 1.0
-    for weight in weights:
-        counts[weight:] = counts[weight:] + counts[:-weight]
-    return counts
 
 
 def _binomial_counts(n: int) -> Array:

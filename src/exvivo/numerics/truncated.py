@@ -127,4 +127,5 @@ def _truncate(mean: Array, variance: Array, bounds: Array) -> tuple[Array, Array
     narrow = width < _NARROW  # there the density is even, and the formulas above lose their digits
     tilt = np.where(narrow, (a + b) / 2 * (1 - width**2 / 12), tilt)
     kept = np.where(narrow, width**2 / 12, kept)
-    return log_mass, mean + sd * tilt, variance * np.clip(kept, np.minimum(_LEAST_SHARE, width**2 / 12), 1.0)
+    least = np.where(width > 0, np.minimum(_LEAST_SHARE, width**2 / 12), _LEAST_SHARE)
+    return log_mass, mean + sd * tilt, variance * np.clip(kept, least, 1.0)

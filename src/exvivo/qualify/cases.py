@@ -56,6 +56,7 @@ class Case:
         is asked for), never the numbers that are judged
     judge : allowed ``rel`` and ``abs`` difference by result path
     optional : may be left out
+    note : what the maker of the case says about its columns
     """
 
     id: str
@@ -63,6 +64,7 @@ class Case:
     results: Mapping[str, Any]
     judge: Mapping[str, Mapping[str, float]]
     optional: bool
+    note: str = ""
 
     @property
     def prefix(self) -> str:
@@ -116,7 +118,7 @@ def _read(path: Path) -> Case:
             fault(str(path), found, expected="results, judge and the tables named under data", action="Mend or remove it")
         ) from error
     optional = bool(stored.get("optional") or (isinstance(results, dict) and results.get("optional")))
-    return Case(str(stored.get("id", path.stem)), tables, results, judge, optional)
+    return Case(str(stored.get("id", path.stem)), tables, results, judge, optional, str(stored.get("note", "")))
 
 
 def _borrowed(stored: Mapping[str, Any]) -> Sequence[str]:

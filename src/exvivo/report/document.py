@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.expressions import list_expressions, list_retained, tell_stability
+from exvivo.report.gatekeeping import list_hypotheses
 from exvivo.report.miflowstudy import list_for_study, show_checklist
 from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
 from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
@@ -63,6 +64,7 @@ class Page:
     states: tuple[State, ...]
     estimates: tuple[EstimateGroup, ...]
     without_post_hoc: tuple[EstimateGroup, ...]
+    hypotheses: Grid
     how: Grid
     study: Grid
     estimands: Grid
@@ -133,6 +135,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         states=list_states(run, words),
         estimates=list_estimates(run.effects.effects.rows(), run.protocol, words),
         without_post_hoc=list_estimates(later, run.protocol, words) if later else (),
+        hypotheses=list_hypotheses(run, words),
         how=list_methods(run, words),
         study=list_study(run.protocol, words),
         estimands=list_estimands(run.protocol, words),

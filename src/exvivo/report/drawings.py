@@ -11,6 +11,7 @@ from exvivo.report.chartfigures import collect_controls, draw_controls
 from exvivo.report.curvefigures import draw_curves
 from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
+from exvivo.report.gatekeeping import draw_graph
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
 from exvivo.report.sections import label_analyte, percent
@@ -22,7 +23,7 @@ from exvivo.study.run import Run
 from exvivo.study.statuses import AGAINST
 
 LABEL = "drawing"
-PLACES = ("pairs", "overview", "modifiers", "curves", "controls", "sheets", "verdicts")
+PLACES = ("graph", "pairs", "overview", "modifiers", "curves", "controls", "sheets", "verdicts")
 """Where figures stand in the report."""
 
 
@@ -46,6 +47,9 @@ class Drawing:
 
 def plan_drawings(run: Run, words: Wording) -> Iterator[Planned]:
     """Figures of a report in the order of its sections."""
+    graph = draw_graph(run.protocol)
+    if graph is not None:
+        yield Planned("graph", "graph", words.say("heading", "graph"), graph)
     if not run.inputs.blinded:
         yield from _plan_pairs(run, words)
         yield from _plan_overview(run, words)

@@ -214,6 +214,8 @@ def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
     yield words.say("methods", "primary", {"alpha": f"{plan.rules.alpha:g}"})
     told = [_tell_family(outcome, words) for outcome in plan.outcomes]
     yield " ".join(told)
+    if plan.rules.graph is not None:
+        yield words.say("methods", "graph", {"test": words.say("graph_test", plan.rules.graph.test)})
     yield words.say("methods", "seed", {"seed": plan.rules.seed})
 
 

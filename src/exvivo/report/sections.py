@@ -129,6 +129,8 @@ def name_contrast(row: Row, protocol: Protocol, words: Wording) -> str:
     modifier = protocol.analysis.modifiers.get(str(row["modifier"]))
     if modifier is not None and row["role"] != EffectRole.LEVEL:
         return _name_modification(modifier, words)
+    if text == "trend":
+        return words.say("words", "trend")
     factors = protocol.design.factors
     outcome = next(one for one in protocol.analysis.outcomes if one.id == row["outcome"])
     held = [factors[name] for name in outcome.contrast.within]

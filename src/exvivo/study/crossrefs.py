@@ -9,6 +9,7 @@ from typing import Any
 
 from exvivo.errors import unknown
 from exvivo.study.gaterules import gate_faults
+from exvivo.study.graphs import graph_faults
 from exvivo.study.tables import CLINICAL, OUTCOMES, QUANTIFIED, SPECIMENS
 
 Location = tuple[str | int, ...]
@@ -33,6 +34,7 @@ def dangling(tree: Tree) -> Iterator[Fault]:
     yield from _check_sets(tree)
     yield from _check_modifiers(tree)
     yield from _check_outcomes(tree)
+    yield from _check_graph(tree)
     yield from _check_sources(tree)
 
 
@@ -108,6 +110,8 @@ def _check_factors(tree: Tree) -> Iterator[Fault]:
         yield from _expect(
             ("factors", name, "reference"), f"level of {name}", _node(tree, "factors", name, "reference"), _levels(tree, name)
         )
+        for level in _names(tree, "factors", name, "doses"):
+            yield from _expect(("factors", name, "doses", level), f"level of {name}", level, _levels(tree, name))
     yield from _expect(("blinding", "factor"), "factor", _node(tree, "blinding", "factor"), _names(tree, "factors"))
 
 
@@ -232,6 +236,17 @@ def _check_outcomes(tree: Tree) -> Iterator[Fault]:
         for i, modifier in enumerate(_items(outcome, "modifiers")):
             yield from _expect((*where, "modifiers", i), "modifier", modifier, _names(tree, "modifiers"))
         yield from _check_contrast(tree, (*where, "contrast"), outcome)
+
+
+def _check_graph(tree: Tree) -> Iterator[Fault]:
+    graph = _mapping(tree, "analysis", "graph")
+    readouts = {
+        str(_node(outcome, "id")): [str(readout) for readout in _items(outcome, "readouts")]
+        for outcome in _items(tree, "outcomes")
+        if not _items(outcome, "modifiers")
+    }
+    if graph:
+        yield from graph_faults(graph, readouts, ("analysis", "graph"))
 
 
 def _check_contrast(tree: Tree, where: Location, outcome: Any) -> Iterator[Fault]:  # noqa: ANN401  a YAML tree is made of anything

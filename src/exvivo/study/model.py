@@ -94,6 +94,7 @@ class Factor(Block):
     reference: str = Field(description="level that others are compared with")
     labels: Mapping[str, str] = Field(default_factory=dict, description="labels of levels in the report")
     details: Mapping[str, str] = Field(default_factory=dict, description="dose, duration, vehicle: printed, not interpreted")
+    doses: Mapping[str, float] = Field(default_factory=dict, description="dose of each level, in any unit; their order gives a trend")
 
 
 class Experiment(Block):
@@ -480,7 +481,9 @@ class Outcome(Block):
     set: str = Field(description="analysis set")
     readouts: tuple[str, ...] = Field(min_length=1, description="readouts in registry order")
     contrast: Contrast = Field(description="what is compared")
-    adjust: Literal["none", "holm", "bh"] = Field("none", description="multiplicity within this outcome's family")
+    adjust: Literal["none", "bonferroni", "holm", "hochberg", "hommel", "bh", "by"] = Field(
+        "none", description="multiplicity within this outcome's family"
+    )
     modifiers: tuple[str, ...] = Field((), description="modifiers of the effect: the outcome is then their interaction")
     direction: Mapping[str, Literal["down", "up", "none", "unknown"]] = Field(
         default_factory=dict, description="expected direction by readout, printed beside the estimate and never used"
@@ -495,6 +498,21 @@ class CensoringRules(Block):
     max_left_out: float = Field(0.2, ge=0, lt=1, description="modifiers: largest share of censored pairs that may be left out")
 
 
+class Graph(Block):
+    """Gatekeeping graph: how alpha is shared among registered estimates and passed on by those that are rejected."""
+
+    test: Literal["bonferroni", "simes"] = Field(
+        "bonferroni", description="test of intersections; simes closes the test, and holds its level under positive dependence only"
+    )
+    weights: Mapping[str, float] = Field(
+        min_length=1, description="share of alpha at the start by node: an outcome (all its readouts alike) or OUTCOME/READOUT"
+    )
+    transitions: Mapping[str, Mapping[str, float]] = Field(
+        default_factory=dict,
+        description="share of alpha that a rejected node passes to each other; an outcome to itself: among its readouts",
+    )
+
+
 class Analysis(Block):
     """Rules of the analysis."""
 
@@ -506,6 +524,7 @@ class Analysis(Block):
     censoring: CensoringRules = Field(default_factory=CensoringRules, description="when a censored model may be used")
     blank_share: float = Field(0.5, gt=0, le=1, description="share of a serum blank in the total above which a pair counts as carried over")
     serum_gate: bool = Field(False, description="whether S3 is claimed only after a serum effect is shown")
+    graph: Graph | None = Field(None, description="gatekeeping over outcomes; gives `p_graph` beside `p_adjusted`")
 
 
 class Blinding(Block):

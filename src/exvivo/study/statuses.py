@@ -146,6 +146,9 @@ class Method(StrEnum):
     MIXED_UNPAIRED = "mixed-kr-unpaired"  # donors with one condition included
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     WELCH = "welch-log-ratio"  # unequal variances
+    MAX_T = "max-t"  # step-down max |t| over joint sign flips of all readouts of an outcome
+    DUNNETT = "dunnett"  # levels of a series against the comparator at once
+    TREND = "trend"  # linear contrast over the order of doses
 
 
 class Rule(StrEnum):

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from exvivo.numerics.least_squares import Standards
 
-DATA = Path(__file__).parents[1] / "data"
+SHIPPED = Path(str(files("exvivo.qualify") / "shipped"))
 
 
 @dataclass(frozen=True)
@@ -42,32 +43,32 @@ class Case:
         assert abs(got - expected) <= limit, f"{path}: {got!r}, expected {expected!r} within {limit:.3g}"
 
 
-def _open(path: Path, columns: dict[str, list[Any]] | None = None) -> Case:
+def _open(folder: Path, name: str) -> Case:
+    (path,) = folder.glob(f"{name}_*.json")
     stored = json.loads(path.read_text(encoding="utf-8"))
-    return Case(columns=stored["columns"] if columns is None else columns, results=stored["results"], judge=stored["judge"])
+    table = path.with_suffix(".csv")
+    header, *rows = [line.split(",") for line in table.read_text(encoding="utf-8").split()] if table.exists() else [[]]
+    columns = {column: _read_column([row[i] for row in rows]) for i, column in enumerate(header)}
+    return Case(columns=columns, results=stored["results"], judge=stored["judge"])
+
+
+def _read_column(cells: list[str]) -> list[Any]:
+    try:
+        return [float(cell) for cell in cells]
+    except ValueError:
+        return cells
 
 
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Case]:
-    """Open a case by the start of its name."""
-
-    def open_case(name: str) -> Case:
-        (path,) = DATA.glob(f"{name}_*.json")
-        return _open(path)
-
-    return open_case
+    """Open a case that ships with the package by the start of its name."""
+    return partial(_open, SHIPPED)
 
 
 @pytest.fixture(scope="session")
 def external(shared_reference: Path) -> Callable[[str], Case]:
     """Open a case on data of others, which stays outside the repository."""
-
-    def open_case(name: str) -> Case:
-        (path,) = (shared_reference / "statistics").glob(f"{name}_*.json")
-        header, *rows = (line.split(",") for line in path.with_suffix(".csv").read_text(encoding="utf-8").split())
-        return _open(path, {column: [row[i] for row in rows] for i, column in enumerate(header)})
-
-    return open_case
+    return partial(_open, shared_reference / "statistics")
 
 
 SETS = {

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exvivo.numerics.multiplicity import ADJUSTMENTS, adjust_bh, adjust_graph
+from exvivo.numerics.multiplicity import ADJUSTMENTS, Intersection, adjust_bh, adjust_graph, adjust_graph_closed
 
 Open = Callable[[str], Any]
 
@@ -28,3 +28,11 @@ def test_graphs(reference: Open, name: str) -> None:
     graph = reference("c30").results[name]
     got = adjust_graph(graph["p"], graph["hypotheses"], graph["transitions"])
     np.testing.assert_allclose(got, graph["shortcut_adj_p"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("test", Intersection)
+@pytest.mark.parametrize("name", ["two_primary_two_secondary", "holm4", "fixed_sequence4", "study11_primary_then_families"])
+def test_closed_graphs(reference: Open, name: str, test: Intersection) -> None:
+    graph = reference("c30").results[name]
+    got = adjust_graph_closed(graph["p"], graph["hypotheses"], graph["transitions"], test=test)
+    np.testing.assert_allclose(got, graph[f"closure_{test}_adj_p"], rtol=1e-8)

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from exvivo.engine import Memo, Work
 from exvivo.numerics.multiplicity import adjust_bh, adjust_holm
+from exvivo.study.model import Graph
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import Effects
 
@@ -114,3 +115,27 @@ def test_serum_gate(kit: Kit, plan: AnalysisPlan, rows: list[dict[str, Any]]) ->
     assert frame["p_graph"][0] is None
     for row in frame.rows(named=True)[1:]:
         assert row["p_graph"] == max(row["p_adjusted"], serum[row["readout"]])
+
+
+GATES = {"P1": {"S1": 0.5, "S2": 0.5}, "S1": {"S1": 1.0}, "S2": {"S2": 1.0}}
+
+
+def test_graph_with_the_whole_alpha_on_the_primary_outcome(kit: Kit, plan: AnalysisPlan, rows: list[dict[str, Any]]) -> None:
+    graph = Graph(weights={"P1": 1.0}, transitions=GATES)
+    walked = replace(plan, rules=plan.rules.model_copy(update={"graph": graph}))
+    frame = kit.estimate(rows, walked).effects.frame
+    primary = frame["p"][0]
+    assert frame["p_graph"][0] == primary
+    for outcome, share in (("S1", 0.5), ("S2", 0.5)):
+        own = frame.filter(frame["outcome"] == outcome)
+        expected = np.maximum(adjust_holm((own["p"].to_numpy() / share).clip(max=1)), primary)
+        np.testing.assert_allclose(own["p_graph"].to_numpy(), expected, rtol=1e-12)
+    assert frame.filter(~frame["outcome"].is_in(["P1", "S1", "S2"]))["p_graph"].null_count() == 17
+
+
+def test_a_hypothesis_without_p_value_passes_nothing_on(kit: Kit, plan: AnalysisPlan) -> None:
+    graph = Graph(weights={"P1": 1.0}, transitions={"P1": {"S1": 1.0}})
+    walked = replace(kit.only(plan, "P1", "S1"), rules=plan.rules.model_copy(update={"graph": graph}))
+    frame = kit.estimate([row for row in kit.patients(22) if row["readout"] != "CCL18"], walked).effects.frame
+    assert frame["p_graph"][0] is None
+    assert frame["p_graph"].to_list()[1:] == [1.0] * 4

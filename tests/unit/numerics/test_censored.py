@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exvivo.numerics.censored import fit_censored_pairs
+from exvivo.numerics.censored import Covariance, fit_censored_batch, fit_censored_pairs
 
 Array = NDArray[np.float64]
 
@@ -65,3 +65,25 @@ def test_right_censoring_is_the_mirror_of_left() -> None:
 def test_what_cannot_be_fitted_is_refused(drug: Array, comparator: Array, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fit_censored_pairs(drug, comparator)
+
+
+@pytest.mark.parametrize("covariance", Covariance)
+def test_a_batch_gives_what_each_study_gives_alone(covariance: Covariance) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(5, 0.7, (12, 10))
+    y = x + rng.normal(-0.4, 0.4, x.shape)
+    drug, comparator = np.array([left_censored(row, 4.3) for row in y]), np.array([left_censored(row, 4.0) for row in x])
+    batch = fit_censored_batch(drug, comparator, covariance=covariance)
+    for i in range(len(x)):
+        alone = fit_censored_pairs(drug[i], comparator[i], covariance=covariance)
+        got = [batch.estimate[i], batch.se[i], batch.low[i], batch.high[i], batch.p[i], batch.log_likelihood[i], batch.df[i]]
+        want = [alone.estimate, alone.se, alone.low, alone.high, alone.p, alone.log_likelihood, alone.df]
+        np.testing.assert_allclose(got, want, rtol=1e-7)
+
+
+def test_a_study_that_cannot_be_fitted_leaves_the_others_alone() -> None:
+    drug = np.array([known(Y), left_censored(Y, 4.4), known(X - 0.5)])
+    fits = fit_censored_batch(drug, np.array([known(X)] * 3))
+    assert np.isnan(fits.estimate).tolist() == [False, True, True]
+    assert fits.df.tolist() == [7, 0, 0]
+    assert fits.p[0] == pytest.approx(fit_censored_pairs(known(Y), known(X)).p)

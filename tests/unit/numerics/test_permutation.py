@@ -1,5 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from exvivo.numerics.permutation import adjust_max_t, compare_sign_flips, compare_two_samples
 from exvivo.numerics.ranks import smallest_p
@@ -15,21 +18,43 @@ def test_tied_sums_count_on_both_sides() -> None:
     assert compare_sign_flips([0.1, 0.2, -0.3]).p == 1.0
 
 
+def test_halves_count_what_enumeration_counts() -> None:
+    d = np.round(np.random.default_rng(3).normal(0.25, 1, 11), 1)
+    sums = np.array([np.dot(signs, d) for signs in itertools.product([1, -1], repeat=d.size)])
+    test = compare_sign_flips(d)
+    assert test.p == (np.abs(sums) >= abs(d.sum()) - 1e-9).mean()
+    assert test.p_less == (sums <= d.sum() + 1e-9).mean()
+    assert test.p_greater == (sums >= d.sum() - 1e-9).mean()
+    assert (test.flips, test.exact) == (2**11, True)
+
+
 def test_drawn_flips_approach_all_flips() -> None:
-    d = np.random.default_rng(3).normal(0.25, 1, 21)
+    d = np.concatenate([np.random.default_rng(3).normal(0.25, 1, 40), [0.0]])  # a zero changes nothing but the number of donors
     drawn = compare_sign_flips(d, rng=np.random.default_rng(1), draws=40_000)
-    again = compare_sign_flips(d, rng=np.random.default_rng(1), draws=40_000)
-    assert drawn == again
-    assert not drawn.exact
-    all_of_them = compare_sign_flips(d[:20])
-    few = compare_sign_flips(d[:20])
-    assert all_of_them == few
-    assert all_of_them.flips == 2**20
+    assert drawn == compare_sign_flips(d, rng=np.random.default_rng(1), draws=40_000)
+    counted = compare_sign_flips(d[:40])
+    assert (drawn.exact, counted.exact) == (False, True)
+    assert drawn.p == pytest.approx(counted.p, abs=4 * np.sqrt(counted.p * (1 - counted.p) / 40_000))
 
 
 def test_many_donors_need_a_generator() -> None:
     with pytest.raises(ValueError, match="generator"):
-        compare_sign_flips(np.ones(21))
+        compare_sign_flips(np.ones(41))
+    with pytest.raises(ValueError, match="generator"):
+        adjust_max_t(np.ones((21, 2)))
+
+
+def test_a_family_of_many_donors_is_drawn() -> None:
+    d = np.random.default_rng(6).normal(0.4, 1, (21, 3))
+    drawn = adjust_max_t(d, rng=np.random.default_rng(1), draws=20_000)
+    exact = [compare_sign_flips(column).p for column in d.T]
+    np.testing.assert_allclose(drawn.p, exact, atol=0.015)
+
+
+def test_endpoint_without_any_difference_has_no_evidence() -> None:
+    adjusted = adjust_max_t(np.column_stack([np.zeros(6), np.arange(1.0, 7.0)]))
+    assert adjusted.t[0] == 0
+    assert adjusted.p_step_down.tolist() == [1.0, 0.03125]
 
 
 def test_one_endpoint_needs_no_adjustment() -> None:
@@ -52,4 +77,11 @@ def test_two_samples() -> None:
     with pytest.raises(ValueError, match="finite"):
         compare_two_samples([], [1.0])
     with pytest.raises(ValueError, match="too many"):
-        compare_two_samples(np.arange(15.0), np.arange(15.0))
+        compare_two_samples(np.arange(21.0), np.arange(20.0))
+
+
+def test_two_samples_of_sixteen_are_counted() -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.normal(0.5, 1, 16), rng.normal(0, 1, 16)
+    drawn = stats.permutation_test((a, b), lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True, n_resamples=20_000, rng=rng)
+    assert compare_two_samples(a, b)[0] == pytest.approx(drawn.pvalue, abs=0.015)

@@ -1,0 +1,293 @@
+"""Restricted likelihood of a linear mixed model: from random terms to their relative variances and covariances.
+
+In: a response, a fixed design and random terms, each a tuple of loading matrices (n, q) whose columns belong to the same
+groups. Out: the parameters in which the restricted likelihood is largest, and the pieces that inference needs.
+
+A term with one factor has a variance g >= 0 relative to the residual. A term with d factors has a relative covariance
+M = L L', positive semidefinite for every lower triangle L, so that a correlation of one or a slope without variance are
+ordinary points of the search. V / s2 = I + sum of M_ab Z_a Z_b' is linear in the entries of M: criterion, gradient and
+curvature are written for them and carried to L by the chain rule, which is exact because M is quadratic in L.
+
+L-BFGS-B from several starts finds the region; triangles that end near the boundary are put on it; Newton steps over what is
+free finish.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, optimize
+
+from exvivo.numerics.inference import Array
+
+Pairs = tuple[tuple[int, int], ...]
+
+_STARTS = (1.0, 0.05, 20.0)  # relative variances from which the search begins
+_NEWTON_STEPS = 20
+_ZERO = 1e-9  # a relative variance below this is on the boundary
+_SINGULAR = 1e-4
+_NARROW = 0.03  # a triangle whose diagonal is below this share of its row is tried on the boundary
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """How parameters become relative variances and covariances of the factors.
+
+    Attributes
+    ----------
+    components : for each component the pairs (a, b) of factors whose Z_a Z_b' it multiplies; a covariance has two
+    positions : for each factor pair (row, column) of the triangles its parameter
+    scalar : shape (p,), parameters that are a variance themselves
+    lower : shape (p,), bounds
+    linear, bends : shapes (m, p) and (m, p, p); relative components = linear x + x' bends x / 2
+    """
+
+    components: tuple[Pairs, ...]
+    positions: dict[tuple[int, int], int]
+    scalar: NDArray[np.bool_]
+    lower: Array
+    linear: Array
+    bends: Array
+
+    def relative(self, x: Array) -> Array:
+        """Relative variances and covariances, shape (m,)."""
+        return np.asarray(self.linear @ x + 0.5 * (self.bends @ x) @ x, dtype=np.float64)
+
+    def jacobian(self, x: Array) -> Array:
+        """Derivatives of the relative components by the parameters, shape (m, p)."""
+        return np.asarray(self.linear + self.bends @ x, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrasts:
+    """Crossproducts of the error contrasts: Z'Z (q, q), Z'y (q,), y'y, their number, and the columns of each factor."""
+
+    ZZ: Array
+    Zy: Array
+    yy: float
+    count: int
+    blocks: list[slice]
+    constant: float
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whitened:
+    """Z'P Z, Z'P y, y'P y (total) and ln|V| of the error contrasts at unit residual variance."""
+
+    ZPZ: Array
+    ZPy: Array
+    total: float
+    log_det: float
+
+
+def shape_terms(sizes: Sequence[int]) -> Shape:
+    """Parameters of random terms with the given numbers of factors."""
+    components: list[Pairs] = []
+    positions: dict[tuple[int, int], int] = {}
+    curved: list[tuple[int, int, int]] = []
+    first = 0
+    for size in sizes:
+        factors = range(first, first + size)
+        positions.update({(row, column): len(positions) + k for k, (row, column) in enumerate(_triangle(factors))})
+        for a, b in [(f, f) for f in factors] + list(combinations(factors, 2)):
+            if size > 1:
+                curved += [(len(components), positions[a, c], positions[b, c]) for c in range(first, min(a, b) + 1)]
+            components.append(((a, b),) if a == b else ((a, b), (b, a)))
+        first += size
+    linear, bends = _coefficients(components, positions, curved, sizes)
+    return Shape(
+        components=tuple(components),
+        positions=positions,
+        scalar=np.asarray(linear.any(axis=0)),
+        lower=np.array([0.0 if row == column else -np.inf for row, column in positions]),
+        linear=linear,
+        bends=bends,
+    )
+
+
+def _triangle(factors: range) -> list[tuple[int, int]]:
+    return [(row, column) for row in factors for column in factors if column <= row]
+
+
+def _coefficients(
+    components: Sequence[Pairs], positions: dict[tuple[int, int], int], curved: Sequence[tuple[int, int, int]], sizes: Sequence[int]
+) -> tuple[Array, Array]:
+    alone = {first for first, size in zip(np.cumsum([0, *sizes])[:-1].tolist(), sizes, strict=True) if size == 1}
+    linear = np.zeros((len(components), len(positions)))
+    bends = np.zeros((len(components), len(positions), len(positions)))
+    for k, pairs in enumerate(components):
+        if pairs[0][0] in alone:
+            linear[k, positions[pairs[0]]] = 1.0
+    for k, i, j in curved:
+        bends[k, i, j] += 1.0
+        bends[k, j, i] += 1.0
+    return linear, bends
+
+
+def project(y: Array, X: Array, Zs: Sequence[Array], shape: Shape) -> Contrasts:
+    """Response and factors on the complement of the fixed design, where restricted likelihood is plain likelihood."""
+    Q, R = linalg.qr(X, mode="economic")
+    Z = np.hstack([np.zeros((y.size, 0)), *Zs])
+    free_y, free_Z = y - Q @ (Q.T @ y), Z - Q @ (Q.T @ Z)
+    return Contrasts(
+        ZZ=free_Z.T @ free_Z,
+        Zy=free_Z.T @ free_y,
+        yy=float(free_y @ free_y),
+        count=y.size - X.shape[1],
+        blocks=columns_of(Zs),
+        constant=2 * float(np.log(np.abs(np.diag(R))).sum()),
+        shape=shape,
+    )
+
+
+def columns_of(matrices: Sequence[Array]) -> list[slice]:
+    """Columns that each matrix takes when all stand side by side."""
+    edges = np.cumsum([0, *(Z.shape[1] for Z in matrices)]).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def whiten(c: Contrasts, x: Array) -> Whitened:
+    """Crossproducts in the metric of the covariance that the parameters give."""
+    root = _loadings(c, x)
+    half = root.T @ c.ZZ
+    L = linalg.cholesky(np.eye(len(root)) + half @ root, lower=True)
+    half_Z = linalg.solve_triangular(L, half, lower=True)
+    half_y = linalg.solve_triangular(L, root.T @ c.Zy, lower=True)
+    log_det = 2 * float(np.log(np.diag(L)).sum())
+    return Whitened(c.ZZ - half_Z.T @ half_Z, c.Zy - half_Z.T @ half_y, c.yy - float(half_y @ half_y), log_det)
+
+
+def _loadings(c: Contrasts, x: Array) -> Array:
+    """Root of the relative covariance of all random effects, shape (q, q)."""
+    root = np.zeros_like(c.ZZ)
+    values = np.where(c.shape.scalar, np.sqrt(np.where(c.shape.scalar, x, 0.0)), x)
+    for (row, column), k in c.shape.positions.items():
+        np.fill_diagonal(root[c.blocks[row], c.blocks[column]], values[k])
+    return root
+
+
+def first_terms(w: Whitened, blocks: Sequence[slice], components: Sequence[Pairs]) -> tuple[Array, Array]:
+    """tr(P V_k) and y'P V_k P y of every component."""
+    traces = [sum(np.trace(w.ZPZ[blocks[b], blocks[a]]) for a, b in pairs) for pairs in components]
+    squares = [sum(w.ZPy[blocks[a]] @ w.ZPy[blocks[b]] for a, b in pairs) for pairs in components]
+    return np.array(traces, dtype=np.float64), np.array(squares, dtype=np.float64)
+
+
+def second_terms(w: Whitened, blocks: Sequence[slice], components: Sequence[Pairs]) -> tuple[Array, Array]:
+    """tr(P V_k P V_l) and y'P V_k P V_l P y of every two components."""
+    A, u = w.ZPZ, w.ZPy
+    size = len(components)
+    traces, products = np.zeros((size, size)), np.zeros((size, size))
+    for k, left in enumerate(components):
+        for m, right in enumerate(components):
+            for a, b in left:
+                for c, d in right:
+                    between = A[blocks[b], blocks[c]]
+                    traces[k, m] += float((between * A[blocks[a], blocks[d]]).sum())
+                    products[k, m] += float(u[blocks[a]] @ between @ u[blocks[d]])
+    return traces, products
+
+
+def criterion(x: Array, c: Contrasts) -> tuple[float, Array]:
+    """-2 profiled restricted log-likelihood without constants, and its gradient by the parameters."""
+    w = whiten(c, x)
+    traces, squares = first_terms(w, c.blocks, c.shape.components)
+    value = w.log_det + c.count * float(np.log(w.total))
+    return value, np.asarray((traces - c.count * squares / w.total) @ c.shape.jacobian(x), dtype=np.float64)
+
+
+def _curvature(x: Array, c: Contrasts) -> Array:
+    """Second derivatives of the criterion by the parameters."""
+    w = whiten(c, x)
+    traces, squares = first_terms(w, c.blocks, c.shape.components)
+    pairs, products = second_terms(w, c.blocks, c.shape.components)
+    linear = -pairs + c.count * (2 * products / w.total - np.outer(squares, squares) / w.total**2)
+    J = c.shape.jacobian(x)
+    slope = traces - c.count * squares / w.total
+    return np.asarray(J.T @ linear @ J + np.tensordot(slope, c.shape.bends, axes=1), dtype=np.float64)
+
+
+def maximise(c: Contrasts) -> Array:
+    """Parameters at the REML maximum, exactly zero on the boundary."""
+    shape = c.shape
+    if not shape.scalar.size:
+        return np.zeros(0)
+    diagonal = shape.lower == 0
+    found = [
+        optimize.minimize(
+            criterion,
+            np.where(shape.scalar, start, np.where(diagonal, np.sqrt(start), 0.0)),
+            args=(c,),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(low, 1e8) for low in shape.lower],
+            options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 300},
+        )
+        for start in _STARTS
+    ]
+    best = min(found, key=lambda result: float(result.fun))
+    x = np.where(shape.scalar & (best.x < _ZERO), 0.0, best.x)
+    inside = _polish(x, c)
+    narrow = _narrowed(inside, shape)
+    if narrow is None:
+        return inside
+    edge = _polish(narrow, c)
+    slack = 1e-10 * abs(criterion(inside, c)[0])
+    return edge if criterion(edge, c)[0] <= criterion(inside, c)[0] + slack else inside
+
+
+def _narrowed(x: Array, shape: Shape) -> Array | None:
+    """The same covariances, with triangles that are nearly singular made so; None if there are none."""
+    narrow = x.copy()
+    changed = False
+    for (row, column), k in shape.positions.items():
+        if row != column or shape.scalar[k]:
+            continue
+        along = [narrow[shape.positions[row, c]] for c in range(row) if (row, c) in shape.positions]
+        if 0 < narrow[k] <= _NARROW * float(np.hypot(narrow[k], np.linalg.norm(along))) or 0 < narrow[k] < 1e-4:
+            changed = True
+            _drop_column(narrow, shape, row)
+    return narrow if changed else None
+
+
+def _drop_column(x: Array, shape: Shape, column: int) -> None:
+    """Take a column out of its triangle; what its rows lose is kept as their own variance."""
+    for (row, other), k in shape.positions.items():
+        if other == column:
+            own = shape.positions[row, row]
+            if row != column:
+                x[own] = float(np.hypot(x[own], x[k]))
+            x[k] = 0.0
+
+
+def free_parameters(x: Array, shape: Shape) -> NDArray[np.bool_]:
+    """Parameters that are not on the boundary: neither a zero variance nor part of a zero column."""
+    closed = {row for (row, column), k in shape.positions.items() if row == column and x[k] == 0}
+    return np.array([column not in closed for _, column in shape.positions], dtype=np.bool_)
+
+
+def is_singular(x: Array, shape: Shape) -> bool:
+    """Whether a relative standard deviation on the diagonal of a triangle is below lme4's limit."""
+    sizes = np.where(shape.scalar, np.sqrt(np.abs(x)), x)
+    return any(row == column and sizes[k] < _SINGULAR for (row, column), k in shape.positions.items())
+
+
+def _polish(x: Array, c: Contrasts) -> Array:
+    """Newton steps over the parameters that are not on the boundary, halved until they do not climb."""
+    inside = free_parameters(x, c.shape)
+    for _ in range(_NEWTON_STEPS if inside.any() else 0):
+        value, gradient = criterion(x, c)
+        hessian = _curvature(x, c)[np.ix_(inside, inside)]
+        if np.linalg.eigvalsh(hessian).min() <= 0:
+            break
+        step = np.zeros_like(x)
+        step[inside] = np.linalg.solve(hessian, gradient[inside])
+        while (x - step < c.shape.lower).any() or criterion(x - step, c)[0] > value + 1e-12 * abs(value):
+            step *= 0.5
+        x = x - step
+        if np.abs(step).max() <= 1e-13 * max(1.0, float(np.abs(x).max())):
+            break
+    return x
