@@ -158,4 +158,5 @@ def _kenward_roger(covariance: Array, T: Array, S: Array, D: Array, kept: NDArra
     middle = np.einsum("rij,rijab->rab", weights, products)
     adjusted = covariance + 2 * covariance @ middle @ covariance
     df = 2 * covariance[:, -1, -1] ** 2 / np.einsum("ri,rij,rj->r", gradient, weights, gradient)
-    return np.sqrt(adjusted[:, -1, -1]), df
+    variance = adjusted[:, -1, -1]
+    return np.sqrt(np.where(variance > 0, variance, np.nan)), df

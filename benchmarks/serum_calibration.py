@@ -122,9 +122,11 @@ def differences(design: Design, drawn: Cultures, contrast: str) -> Array:
 
 
 def covered(found: Inferences, truth: float) -> tuple[float, float]:
-    """Share of 95 % intervals that hold the truth: components at zero left out, and kept."""
-    ways = ((found.se_reduced, found.df_reduced), (found.se, found.df))
-    first, second = (float(np.mean(np.abs(found.estimate - truth) <= special.stdtrit(df, 0.975) * se)) for se, df in ways)
+    """Share of 95 % intervals that hold the truth: components at zero left out, and kept. Where there is no interval it does not count."""
+    first, second = (
+        float(np.mean((np.abs(found.estimate - truth) <= special.stdtrit(df, 0.975) * se)[np.isfinite(se)]))
+        for se, df in ((found.se_reduced, found.df_reduced), (found.se, found.df))
+    )
     return first, second
 
 
@@ -191,7 +193,9 @@ def readings(donors: Sequence[str], sera: Sequence[str], values: Array | Sequenc
 def between(runs: int) -> bool:
     """SSc sera against sera of healthy people, vehicle arm: three sera of one kind and one of the other for each donor."""
     print(f"\nTwo kinds of serum, {runs} runs a cell; coverage of 95 % intervals, %")
-    print(f"{'donors':>6}{'SSc sera':>10}{'HD sera':>9}{'  spread':<10}{'covered':>9}{'all kept':>10}{'median df':>11}{'at zero':>9}")
+    print(
+        f"{'donors':>6}{'SSc sera':>10}{'HD sera':>9}{'  spread':<10}{'covered':>9}{'all kept':>10}{'median df':>11}{'at zero':>9}{'estimated':>11}"
+    )
     good = True
     cells = [(n, each, k, s) for n in (6, 8, 12) for each in (1, 3) for k in (2, n) for s in SPREADS]
     for index, (n, each, k, spread) in enumerate(cells):
@@ -226,7 +230,8 @@ def between(runs: int) -> bool:
         numbers = (
             f"{100 * share:>9.1f}{100 * kept:>10.1f}{np.median(found.df_reduced):>11.1f}{100 * found.at_zero.any(axis=1).mean():>9.0f}"
         )
-        print(f"{n:>6}{sera:>10}{k:>9}  {spread:<8}{numbers}{'' if fine else '  outside'}", flush=True)
+        done = 100 * np.isfinite(found.se_reduced).mean()
+        print(f"{n:>6}{sera:>10}{k:>9}  {spread:<8}{numbers}{done:>11.1f}{'' if fine else '  outside'}", flush=True)
     return good
 
 

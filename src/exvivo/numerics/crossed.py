@@ -36,6 +36,7 @@ _VAGUE = 1e-3  # precision of the means' priors, in units of the values' varianc
 _ZERO = 1e-7  # a relative variance below this is on the boundary
 _START = 0.3  # relative variances from which the search begins
 _LARGEST_RATIO, _STEEPEST = 1e3, 20.0
+_NUGGET = 1e-7  # of a variance, more than rounding takes away
 _RESIDUAL = (-8.0, 2.0)  # range of the ln residual variance around that of the measured values
 
 
@@ -77,6 +78,7 @@ class _Model:
     measured: NDArray[np.intp]
     censored: NDArray[np.intp]
     spread: tuple[float, float]
+    slope: float
     vague: float
     memory: dict[str, Box] = field(default_factory=dict)
 
@@ -156,7 +158,7 @@ def _build(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
     bounds = np.vstack([x[order], y])
     exact = bounds[:, 0] == bounds[:, 1]
     both = _bounded(y, x)
-    middle_y, middle_x = y[both].mean(axis=1), x[both].mean(axis=1)
+    middle_x, d = x[both].mean(axis=1), (y[both] - x[both]).mean(axis=1)
     measured = int((exact[len(order) :] & (shared @ exact[: len(order)] > 0)).sum())
     return _Model(
         bounds=bounds,
@@ -167,7 +169,8 @@ def _build(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
         other_grams=[_gram(labels) for labels in repeated] + [np.eye(len(order))],
         measured=np.flatnonzero(exact),
         censored=np.flatnonzero(~exact),
-        spread=(float((middle_y - middle_x).var()), float(middle_x.var()) or 1.0),
+        spread=(float(d.var()), float(middle_x.var()) or 1.0),
+        slope=float(np.clip(((d - d.mean()) * middle_x).mean() / d.var(), -_STEEPEST / 2, _STEEPEST / 2)),
         vague=0.0 if measured >= FEWEST_BOUNDED_PAIRS else _VAGUE,
     )
 
@@ -200,7 +203,7 @@ def _maximise(model: _Model) -> Array:
     of_d, of_x = (float(np.log(part)) for part in model.spread)
     ratio, (least, most) = (0.0, _LARGEST_RATIO), _RESIDUAL
     box = [ratio] * (m - 1) + [(of_d + least, of_d + most), (-_STEEPEST, _STEEPEST)] + [ratio] * (k - 1) + [(of_x + least, of_x + most)]
-    begin = np.array([_START] * (m - 1) + [of_d - 0.3, 0.0] + [1.0] * (k - 1) + [of_x - 0.7])
+    begin = np.array([_START] * (m - 1) + [of_d - 0.3, model.slope] + [1.0] * (k - 1) + [of_x - 0.7])
     found = optimize.minimize(
         partial(_objective, model),
         begin,
@@ -262,7 +265,8 @@ def _evaluate(model: _Model, raw: Array) -> _State:
         across = V[np.ix_(c, o)] @ W
         mean = X[c] @ fixed + across @ (y - X[o] @ fixed)
         rest = X[c] - across @ X[o]
-        spread = V[np.ix_(c, c)] - across @ V[np.ix_(o, c)] + rest @ covariance @ rest.T
+        of_c = V[np.ix_(c, c)]
+        spread = of_c - across @ V[np.ix_(o, c)] + rest @ covariance @ rest.T + _NUGGET * np.diag(np.diag(of_c))
         box = match_box(spread, model.bounds[c] - mean[:, None], start=model.memory.get("box"))
         model.memory["box"] = box
         value += box.log_probability

@@ -101,7 +101,7 @@ def _leave_one_out(S: Array, precision: Array, shift: Array) -> tuple[Array, Arr
     inverse = np.einsum("ki,ki->i", half, half)
     beside = 1 / inverse - 1 / precision, measured - half.T @ (half @ measured) / inverse
     reduced = half @ S
-    spread = 1 - np.einsum("ki,ki->i", reduced, reduced)
+    spread = np.maximum(1 - np.einsum("ki,ki->i", reduced, reduced), _LEAST_SHARE)
     without = 1 / np.maximum(1 / spread - precision, _LEAST_PRECISION)
     together = without, without * ((S @ shift - reduced.T @ (reduced @ shift)) / spread - shift)
     strong = precision > 1.0
