@@ -193,9 +193,8 @@ def readings(donors: Sequence[str], sera: Sequence[str], values: Array | Sequenc
 def between(runs: int) -> bool:
     """SSc sera against sera of healthy people, vehicle arm: three sera of one kind and one of the other for each donor."""
     print(f"\nTwo kinds of serum, {runs} runs a cell; coverage of 95 % intervals, %")
-    print(
-        f"{'donors':>6}{'SSc sera':>10}{'HD sera':>9}{'  spread':<10}{'covered':>9}{'all kept':>10}{'median df':>11}{'at zero':>9}{'estimated':>11}"
-    )
+    head = f"{'donors':>6}{'SSc sera':>10}{'HD sera':>9}{'  spread':<10}"
+    print(f"{head}{'covered':>9}{'all kept':>10}{'median df':>11}{'at zero':>9}{'estimated':>11}")
     good = True
     cells = [(n, each, k, s) for n in (6, 8, 12) for each in (1, 3) for k in (2, n) for s in SPREADS]
     for index, (n, each, k, spread) in enumerate(cells):
