@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from exvivo.estimate.carried import carry_calibration
+from exvivo.estimate.carried import Curves, carry_calibration, share_of_curves
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, Reading
 from exvivo.numerics.curves import Curve
@@ -93,7 +93,7 @@ def cover_effect(donors: int, n_plates: int, scatter: float, studies: int, rng: 
         ]
         pairs = Pairs(*arms)
         plain = Effect("P1", "CCL18", "drug").estimated(fit_mean(pairs.differences[:, 0], level=0.95), Method.PAIRED_T)
-        carried = carry_calibration(plain, pairs, loadings, 0.95)
+        carried = carry_calibration(plain, share_of_curves(Curves(loadings, {}).loadings(pairs)), 0.95)
         ends = [np.log([effect.ci_low or 0.0, effect.ci_high or np.inf]) for effect in (plain, carried)]
         hits[study] = [low <= np.log(RATIO) <= high for low, high in ends]
         widths[study] = np.ptp(ends[1]) / np.ptp(ends[0])

@@ -10,6 +10,7 @@ attached. A value known only within bounds keeps them: ln value lies between ``l
 
 import json
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -294,7 +295,9 @@ def _mean_value(values: Sequence[Value]) -> Value:
         se=_root_mean_square([v.se for v in usable]),
     )
     if all(value.exact for value in usable):
-        return replace(shared, log_value=_mean([v.log_value for v in usable]))
+        logs = [value.log_value or 0.0 for value in usable]
+        facts = json.dumps({"culture_variance": statistics.variance(logs), "cultures": len(logs)}) if len(logs) > 1 else shared.detail
+        return replace(shared, log_value=math.fsum(logs) / len(logs), detail=facts)
     lower = _mean([v.log_value if v.exact else v.lower for v in usable])
     upper = _mean([v.log_value if v.exact else v.upper for v in usable])
     censored = next(v for v in usable if not v.exact)

@@ -167,7 +167,10 @@ def compute_run(folder: Path, protocol: Protocol, decisions: Decisions, work: Wo
     """Examine a study, then estimate; nothing is written."""
     seen = examine(folder, protocol, decisions, work, clock)
     inputs, calibration, gating, outcomes, findings = seen.inputs, seen.calibration, seen.gating, seen.outcomes, seen.findings
-    effects = estimate_effects(outcomes, calibration.shared_error, findings, protocol.analysis, decisions, work, blinded=inputs.blinded)
+    shared, gates = calibration.shared_error, gating.gating_variance
+    effects = estimate_effects(
+        outcomes, shared, findings, protocol.analysis, decisions, work, gating_variance=gates, blinded=inputs.blinded
+    )
     exclusions = list_exclusions(calibration, gating, outcomes, decisions, protocol.design.differing)
     clock.lap("estimate")
     return Run(protocol, decisions, inputs, calibration, gating, outcomes, findings, effects, exclusions, EFFECTS.empty())

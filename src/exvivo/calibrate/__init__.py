@@ -37,7 +37,7 @@ def calibrate_plates(inputs: Inputs, assays: Assays, decisions: Decisions, work:
     for well in wells:
         by_analyte.get(well.analyte or "", other).append(well)
     tasks = [AnalyteTask.of(name, assays.readouts[name], assays.rules, own) for name, own in by_analyte.items() if own]
-    parcels = work.map(calibrate_analyte, tasks, key=AnalyteTask.key, label="calibrating", version=2)
+    parcels = work.map(calibrate_analyte, tasks, key=AnalyteTask.key, label="calibrating", version=3)
 
     def gather(kind: TableKind, *sort: str) -> Table:
         frames = [kind.empty().frame, *(parcel.frames[kind.name] for parcel in parcels)]

@@ -120,16 +120,16 @@ def quantify_specimens(plates: Sequence[Judged], plate_sd: float = 0.0, plate_er
 
 def _share(plate: Judged, row: Row, answer: Reading, plate_sd: float) -> list[Row]:
     """SHARED_ERROR row of one specimen; where it is censored, that of its bound; none where there is no bound."""
-    told, loading = row["log_concentration"], answer.loading
+    told, loading, se = row["log_concentration"], answer.loading, row["se_log"]
     if row["status"] != SpecimenStatus.QUANTIFIED:
         low, high = row.get("upper_bound"), row.get("lower_bound")
         told, limit = (low, plate.limits.lloq) if low is not None else (high, plate.limits.uloq)
         if told is None or limit is None or plate.fitted.curve is None:
             return []
-        loading = _load(plate.fitted.curve, math.log(limit))
+        loading, se = _load(plate.fitted.curve, math.log(limit)), None
     padded = (*loading, *[0.0] * (len(LOADINGS) - 1 - len(loading)), plate_sd)
     key = {name: row[name] for name in ("plate", "analyte", "specimen")}
-    return [{**key, "log_value": told, **dict(zip(LOADINGS, padded, strict=True))}]
+    return [{**key, "log_value": told, **dict(zip(LOADINGS, padded, strict=True)), "se_log": se}]
 
 
 def _load(curve: Curve, log_conc: float) -> tuple[float, ...]:

@@ -5,11 +5,11 @@ import polars as pl
 from exvivo.engine import Work
 from exvivo.estimate.families import adjust_families, pass_serum_gate, walk_graph
 from exvivo.estimate.joint import Family, judge_family, list_families
-from exvivo.estimate.tasks import Task, estimate_task, list_tasks, tabulate
+from exvivo.estimate.tasks import Errors, Task, estimate_task, list_tasks, tabulate
 from exvivo.study.decisions import Decisions
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import Effects, SharedError
-from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table
+from exvivo.study.tables import EFFECTS, GATING_VARIANCE, SUPPLEMENTARY, Table
 
 __all__ = ["estimate_effects"]
 
@@ -22,6 +22,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     decisions: Decisions,
     work: Work,
     *,
+    gating_variance: Table | None = None,
     blinded: bool = False,
 ) -> Effects:
     """Estimate everything that was registered, in registry order.
@@ -34,6 +35,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     plan : what was registered
     decisions : answers to findings
     work : runs one task per registered estimate
+    gating_variance : GATING_VARIANCE, how much of a marker's value hangs on its gates
     blinded : conditions are coded; then no number is given
 
     Returns
@@ -44,15 +46,14 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     -----
     Data that cannot answer give a status and a reason, never an exception. Rules: contracts, section 5.
     """
-    tasks = list_tasks(outcomes, shared_error, findings, plan, decisions)
+    errors = Errors(shared_error, GATING_VARIANCE.empty() if gating_variance is None else gating_variance)
+    tasks = list_tasks(outcomes, errors, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=7)
-    parcels += work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
-    supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in parcels)])
-    effects = adjust_families(
-        pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels if "effects" in parcel.frames)]), plan.outcomes
-    )
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=9)
+    judged = work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
+    supplementary = pl.concat([tabulate([]), *(parcel.frames["supplementary"] for parcel in (*parcels, *judged))])
+    effects = adjust_families(pl.concat([tabulate([]), *(parcel.frames["effects"] for parcel in parcels)]), plan.outcomes)
     if plan.rules.graph is not None:
         effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
     if plan.rules.serum_gate:

@@ -5,6 +5,7 @@ conditions, equal where the value is exact. A pair is complete when both values 
 censored; donors with one usable condition are kept aside for the sensitivity that uses them.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One usable value: donor, serum donor ("" for none), bounds in ln units, and what it rests on."""
+    """One usable value: donor, serum donor ("" for none), bounds in ln units, what it rests on, and the variance of its error."""
 
     donor: str
     serum_donor: str
@@ -31,6 +32,7 @@ class Reading:
     measurements: int
     specimens: tuple[str, ...]
     plates: tuple[str, ...]
+    error: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -152,6 +154,7 @@ def mean_over_sera(readings: Sequence[Reading]) -> list[Reading]:
             measurements=sum(r.measurements for r in own.values()),
             specimens=tuple(name for r in own.values() for name in r.specimens),
             plates=tuple(dict.fromkeys(plate for r in own.values() for plate in r.plates)),
+            error=sum(r.error for r in own.values()) / len(own) ** 2,
         )
         for donor, own in sorted(grouped.items())
     ]
@@ -193,7 +196,15 @@ def _reading(row: Mapping[str, object]) -> Reading | None:
         measurements=int(_number(row["measurements"]) or 0),
         specimens=_split(row["specimens"]),
         plates=_split(row["plates"]),
+        error=_error_of(row),
     )
+
+
+def _error_of(row: Mapping[str, object]) -> float:
+    """Variance of a value's error: that of its readings, or from the spread of replicate cultures where that is larger."""
+    facts = json.loads(str(row["detail"])) if row["detail"] else {}
+    cultures = _number(facts.get("cultures")) or 1.0
+    return max((_number(row["se"]) or 0.0) ** 2, (_number(facts.get("culture_variance")) or 0.0) / cultures)
 
 
 def _number(value: object) -> float | None:

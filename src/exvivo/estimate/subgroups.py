@@ -55,6 +55,22 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
     return _levels(noted, known, modifier, rules)
 
 
+def lay_out(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, min_per_level: int) -> tuple[Pairs, tuple[str, ...], Array]:
+    """Pairs of a modifier's linear model, their values, and its design (n, p) as its registered row has it.
+
+    Column 1 of a slope or a binary variable is the effect; several levels have one column of indicators each.
+    """
+    known = _take(pairs, values, modifier)
+    if modifier.kind is ModifierKind.CONTINUOUS:
+        return known.pairs, known.values, design_slope([float(value) for value in known.values], per=modifier.per)
+    if modifier.kind is ModifierKind.BINARY:
+        return known.pairs, known.values, design_slope([float(value == modifier.yes_label) for value in known.values])
+    kept = [level for level in modifier.levels if known.values.count(level) >= min_per_level]
+    rows = [i for i, value in enumerate(known.values) if value in kept]
+    labels = tuple(known.values[i] for i in rows)
+    return known.pairs.pick(rows), labels, design_levels(labels, kept)
+
+
 def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> KnownPairs:
     """Exact pairs whose donor has a usable value, on its side if binary; every pair left out counts under one reason."""
     facts: Counter[str] = Counter()

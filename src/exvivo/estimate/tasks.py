@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from exvivo.engine import Parcel, digest_frame
-from exvivo.estimate.carried import carry_calibration
+from exvivo.estimate.carried import Curves, carry_calibration, error_of, share_of_curves
 from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities
 from exvivo.estimate.doses import Series, estimate_series, is_series
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
+from exvivo.estimate.imputed import impute_calibration
 from exvivo.estimate.pairs import (
     Pairs,
     Reading,
@@ -36,19 +37,25 @@ from exvivo.estimate.serum import (
     interact,
     list_crossed_sensitivities,
 )
+from exvivo.estimate.shares import KnownErrors, share_variance
 from exvivo.estimate.statistics import STATISTICS, as_statistic
-from exvivo.estimate.subgroups import estimate_modifier
+from exvivo.estimate.subgroups import estimate_modifier, lay_out
+from exvivo.numerics.inference import Array
 from exvivo.study.decisions import Decisions
 from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
 from exvivo.study.protocol import AnalysisPlan
-from exvivo.study.run import LOADINGS, SharedError
-from exvivo.study.statuses import EffectRole, Reason, Severity
+from exvivo.study.run import SharedError
+from exvivo.study.statuses import EffectRole, Method, Reason, Severity
 from exvivo.study.tables import EFFECTS, Table
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One registered estimate. ``frame``: outcomes of its experiment, set and readout; ``loadings``: shared error of its analyte."""
+    """One registered estimate.
+
+    ``frame``: outcomes of its experiment, set and readout; ``loadings``: shared error of its analyte; ``gating``: gate uncertainty of
+    its marker.
+    """
 
     outcome: Outcome
     readout: str
@@ -60,6 +67,7 @@ class Task:
     measured_by: ElisaReadout | FlowReadout | TableReadout
     frame: pl.DataFrame
     loadings: pl.DataFrame
+    gating: pl.DataFrame
     blocked: tuple[str, str] | None
 
     @property
@@ -97,6 +105,7 @@ class Task:
             self.measured_by.kind,
             digest_frame(self.frame),
             digest_frame(self.loadings),
+            digest_frame(self.gating),
             list(self.blocked or ()),
         ]
 
@@ -112,7 +121,15 @@ def tabulate(rows: Sequence[Effect]) -> pl.DataFrame:
     return EFFECTS.from_rows([row.row() for row in rows]).frame
 
 
-def list_tasks(outcomes: Table, shared_error: SharedError, findings: Table, plan: AnalysisPlan, decisions: Decisions) -> list[Task]:
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """What is known of errors beside single values: shared on curves, and of gates per donor and marker (GATING_VARIANCE)."""
+
+    curves: SharedError
+    gates: Table
+
+
+def list_tasks(outcomes: Table, errors: Errors, findings: Table, plan: AnalysisPlan, decisions: Decisions) -> list[Task]:
     """One task per registered estimate, in registry order."""
     blocks = _list_blocks(findings, decisions)
     frame = outcomes.frame
@@ -133,7 +150,8 @@ def list_tasks(outcomes: Table, shared_error: SharedError, findings: Table, plan
                 factors=plan.factors,
                 measured_by=plan.readouts[readout],
                 frame=rows,
-                loadings=shared_error.table.frame.filter(pl.col("analyte") == readout).sort("plate", "specimen"),
+                loadings=errors.curves.table.frame.filter(pl.col("analyte") == readout).sort("plate", "specimen"),
+                gating=errors.gates.frame.filter(pl.col("marker") == readout).sort("donor"),
                 blocked=blocks.get(outcome.id) or blocks.get(f"{outcome.id}/{readout}"),
             )
             tasks.append(task)
@@ -178,7 +196,9 @@ def _estimate(task: Task) -> Iterator[Effect]:
         pairs = one_per_donor(pairs)
     described = describe_pairs(base, pairs, wells=task.soluble)
     if task.modifier:
-        yield from estimate_modifier(described, pairs, _values(task), task.modifier, task.rules)
+        yield from _carry_modified(
+            estimate_modifier(described, pairs, _values(task), task.modifier, task.rules), pairs, task, task.modifier
+        )
         return
     if not _in_serum(pairs, task.frame, arms):
         yield from _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
@@ -217,7 +237,7 @@ def _estimate_between_sera(
     if over is not None:
         yield described.refused(Reason.SERUM_CARRY_OVER, over)
         return
-    yield estimate_between_sera(described, drug, comparator, task.rules)
+    yield _carry(estimate_between_sera(described, drug, comparator, task.rules), pairs, task)
     yield from list_sensitivities(described.noting({"ignores": "serum_donor"}), pairs, task.rules)
 
 
@@ -289,12 +309,39 @@ def _interaction(base: Effect, inside: Pairs, without: Pairs, task: Task) -> Eff
 
 
 def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Iterator[Effect]:
-    """The registered row with the error of standard curves in it; where that widens it, also the row without."""
-    loadings = {(row["plate"], row["specimen"]): np.array([row[name] for name in LOADINGS]) for row in task.loadings.to_dicts()}
-    carried = carry_calibration(effect, pairs, loadings, task.analysis.confidence)
+    """The registered row with the error of curves in it; where that widens it, also the row without; and over curves drawn anew."""
+    carried = _carry(effect, pairs, task)
     yield carried
     if carried.ci_high != effect.ci_high:
         yield replace(effect, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
+    imputed = impute_calibration(effect, pairs, task.loadings, task.rules)
+    if imputed is not None:
+        yield imputed
+
+
+def _carry(effect: Effect, pairs: Pairs, task: Task, weights: Array | None = None, design: Array | None = None) -> Effect:
+    """A row with the error of standard curves in it, and with what its variance is made of; as it is where it has no interval."""
+    se = error_of(effect, task.analysis.confidence)
+    if se is None:
+        return effect
+    shared = share_of_curves(Curves.of(task.loadings).loadings(pairs), weights, design)
+    gates = dict(task.gating.select("donor", "variance").iter_rows())
+    shares = share_variance(se**2 + shared.unseen, pairs, KnownErrors(shared.variance, gates), weights)
+    return carry_calibration(effect.noting(shares), shared, task.analysis.confidence)
+
+
+def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: Modifier) -> Iterator[Effect]:
+    """Rows of a modifier: its effect carries what of the curves goes with its values, beyond what the scatter around it shows."""
+    registered, *beside = rows
+    if registered.method is not Method.LINEAR:
+        yield from rows
+        return
+    used, _, design = lay_out(pairs, _values(task), modifier, task.analysis.min_per_level)
+    carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
+    yield carried
+    if carried.ci_high != registered.ci_high:
+        yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
+    yield from beside
 
 
 def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:

@@ -181,6 +181,17 @@ def estimate_censored_difference(drug: ArrayLike, comparator: ArrayLike) -> floa
     return float(_maximise(pairs, np.zeros(1, dtype=np.intp)).at[0, 0] * pairs.scale[0])
 
 
+def estimate_censored_batch(drug: ArrayLike, comparator: ArrayLike) -> tuple[Array, Array]:
+    """Estimates and their standard errors (n_studies,) alone, as in `fit_censored_batch` but without limits and p-values."""
+    bounds = [np.asarray(part, dtype=np.float64) for part in (drug, comparator)]
+    pairs = _read(bounds[0], bounds[1], Covariance.UNSTRUCTURED)
+    rows = np.flatnonzero(pairs.varies & (pairs.measured >= FEWEST_MEASURED_PAIRS))
+    top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)
+    found = np.full((2, len(pairs.scale)), np.nan)
+    found[:, rows] = np.array([top.at[:, 0], np.sqrt(np.linalg.inv(top.curvature)[:, 0, 0])]) * pairs.scale[rows]
+    return found[0], found[1]
+
+
 def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
     """Fits of some studies, in the units of the bounds."""
     top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from exvivo.numerics.inference import Estimate, infer_t
 
+_LEAST_SHARE = 1e-4  # of the variance between data sets: as mice has it, so that degrees of freedom stay finite
+
 
 @dataclass(frozen=True, slots=True)
 class Combined:
@@ -59,15 +61,29 @@ def combine_imputations(estimates: ArrayLike, variances: ArrayLike, *, df_comple
     q, u = np.asarray(estimates, dtype=np.float64), np.asarray(variances, dtype=np.float64)
     if q.ndim != 1 or q.shape != u.shape or q.size < 2 or not (np.isfinite(q).all() and np.isfinite(u).all() and (u > 0).all()):
         raise ValueError("two or more imputations, each with an estimate and a positive variance, are needed")
-    m = q.size
-    within, between = float(u.mean()), float(q.var(ddof=1))
-    added = (1 + 1 / m) * between
+    return combine_parts(float(q.mean()), Parts(float(u.mean()), float(q.var(ddof=1)), q.size), df_complete=df_complete, level=level)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Variance within m completed data sets, positive, and variance between their estimates."""
+
+    within: float
+    between: float
+    m: int
+
+
+def combine_parts(estimate: float, parts: Parts, *, df_complete: float = np.inf, level: float = 0.95) -> Combined:
+    """Rubin's combination where the variances are found in another way than as mean and variance over the data sets."""
+    within, between = parts.within, parts.between
+    added = (1 + 1 / parts.m) * between
     total = within + added
-    df_large = (m - 1) * (total / added) ** 2 if added > 0 else np.inf
-    df = _barnard_rubin(df_large, df_complete, added / total)
+    share = max(added / total, _LEAST_SHARE)
+    df_large = (parts.m - 1) / share**2
+    df = _barnard_rubin(df_large, df_complete, share)
     increase = added / within
     return Combined(
-        estimate=infer_t(float(q.mean()), float(np.sqrt(total)), df, level=level),
+        estimate=infer_t(estimate, float(np.sqrt(total)), df, level=level),
         within=within,
         between=between,
         total=total,
@@ -81,4 +97,4 @@ def _barnard_rubin(df_large: float, df_complete: float, share: float) -> float:
     if np.isinf(df_complete):
         return df_large
     observed = (df_complete + 1) / (df_complete + 3) * df_complete * (1 - share)
-    return observed if np.isinf(df_large) else df_large * observed / (df_large + observed)
+    return df_large * observed / (df_large + observed)

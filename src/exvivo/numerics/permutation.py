@@ -113,8 +113,14 @@ def adjust_max_t(differences: ArrayLike, *, rng: np.random.Generator | None = No
     )
 
 
-def compare_two_samples(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+def compare_two_samples(first: ArrayLike, second: ArrayLike, *, near: tuple[float, float] | None = None) -> tuple[float, float]:
     """Exact two-sided and "first is smaller" p-value of the difference of means over all ways to split the pooled values.
+
+    Parameters
+    ----------
+    first, second : shapes (n1,) and (n2,), finite
+    near : by how much the sum of a split may fall short of the observed distance, below and above the expected sum, and
+        still count as equal; by default what rounding can do. Other software allows more, and counts more splits
 
     Raises
     ------
@@ -134,12 +140,13 @@ def compare_two_samples(first: ArrayLike, second: ArrayLike) -> tuple[float, flo
     pairs = [(one[taken], other[a.size - taken]) for taken in range(len(one)) if 0 <= a.size - taken < len(other)]
     observed = float(centred[: a.size].sum())
     slack = _SLACK * float(np.abs(centred).sum())
+    below, above = near or (slack, slack)
     total = comb(pooled.size, a.size)
-    less = _count_at_most(pairs, observed + slack)
-    distance = abs(observed) - slack
+    less = _count_at_most(pairs, observed + below)
     turned = [(np.negative(one[::-1]), np.negative(other[::-1])) for one, other in pairs]
-    both = total if distance <= 0 else _count_at_most(pairs, -distance) + _count_at_most(turned, -distance)
-    return both / total, less / total
+    distance = abs(observed)
+    both = total if distance <= slack else _count_at_most(pairs, below - distance) + _count_at_most(turned, above - distance)
+    return min(1.0, both / total), less / total
 
 
 def _flipped_sums(values: Array) -> Array:

@@ -90,6 +90,16 @@ def fit_tobit(low: ArrayLike, high: ArrayLike, design: ArrayLike) -> TobitFit:
     -----
     Reference: R ``survival::survreg`` on ``Surv(type = "interval2")``, SAS LIFEREG; cases c13 and x01.
     """
+    return _maximise(*check_responses(low, high, design))
+
+
+def check_responses(low: ArrayLike, high: ArrayLike, design: ArrayLike) -> tuple[Array, Array, Array]:
+    """Bounds (n,) and design (n, p) as arrays, if a normal model can be fitted to them.
+
+    Raises
+    ------
+    ValueError : as in `fit_tobit`
+    """
     lower, upper, X = (np.asarray(values, dtype=np.float64) for values in (low, high, design))
     if X.ndim != 2 or lower.shape != upper.shape or lower.shape != X.shape[:1]:
         raise ValueError("bounds of shape (n,) and a design of shape (n, p) are needed")
@@ -103,7 +113,7 @@ def fit_tobit(low: ArrayLike, high: ArrayLike, design: ArrayLike) -> TobitFit:
     left = lower[known] - X[known] @ np.linalg.lstsq(X[known], lower[known])[0]
     if np.abs(left).max() <= 1e-10 * np.abs(lower[known]).max(initial=1e-300):
         raise ValueError("the measured responses lie on the model exactly; no variance can be estimated")
-    return _maximise(lower, upper, X)
+    return lower, upper, X
 
 
 @dataclass(frozen=True, slots=True)

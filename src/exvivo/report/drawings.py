@@ -15,6 +15,7 @@ from exvivo.report.gatekeeping import draw_graph
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
 from exvivo.report.sections import label_analyte, percent
+from exvivo.report.sharefigures import collect_shares, draw_shares
 from exvivo.report.theme import Spec, render_svg
 from exvivo.report.wording import Wording
 from exvivo.study.design import in_order
@@ -23,7 +24,7 @@ from exvivo.study.run import Run
 from exvivo.study.statuses import AGAINST
 
 LABEL = "drawing"
-PLACES = ("graph", "pairs", "overview", "modifiers", "curves", "controls", "sheets", "verdicts")
+PLACES = ("graph", "pairs", "overview", "shares", "modifiers", "curves", "controls", "sheets", "verdicts")
 """Where figures stand in the report."""
 
 
@@ -53,6 +54,7 @@ def plan_drawings(run: Run, words: Wording) -> Iterator[Planned]:
     if not run.inputs.blinded:
         yield from _plan_pairs(run, words)
         yield from _plan_overview(run, words)
+        yield from _plan_shares(run, words)
         yield from _plan_modifiers(run, words)
     yield from _plan_curves(run)
     yield from _plan_controls(run, words)
@@ -93,6 +95,12 @@ def _plan_overview(run: Run, words: Wording) -> Iterator[Planned]:
 def _forest_heads(run: Run, words: Wording, first: str, last: str) -> tuple[str, ...]:
     ratio = words.say("words", "ratio_ci", {"confidence": percent(run.protocol.analysis.rules.confidence)})
     return words.say("column", first), words.say("column", "donors"), ratio, words.say("column", last)
+
+
+def _plan_shares(run: Run, words: Wording) -> Iterator[Planned]:
+    rows = collect_shares(run)
+    if rows:
+        yield Planned("shares", "shares", words.say("words", "shares"), draw_shares(rows, words))
 
 
 def _plan_modifiers(run: Run, words: Wording) -> Iterator[Planned]:

@@ -66,15 +66,26 @@ class SharedError:
     def draw(self, rng: np.random.Generator, m: int) -> Mapping[tuple[str, str, str], Array]:
         """``m`` joint draws of every ln concentration, or of its ln bound where it is censored, by (plate, analyte, specimen).
 
-        All specimens of a curve move together: one standard normal vector per plate, analyte and draw. Reading error is not drawn.
+        All specimens of a curve move together: one standard normal vector per plate, analyte and draw. Where there are more draws than
+        errors, they have the mean and covariance of the errors exactly. Reading error is not drawn.
         """
         drawn: dict[tuple[str, str, str], Array] = {}
-        curves = self.table.frame.select("plate", "analyte").unique(maintain_order=True)
-        for plate, analyte in curves.iter_rows():
+        curves = list(self.table.frame.select("plate", "analyte").unique(maintain_order=True).iter_rows())
+        errors = _match_moments(rng.standard_normal((len(LOADINGS) * len(curves), m))).reshape(len(curves), len(LOADINGS), m)
+        for (plate, analyte), own in zip(curves, errors, strict=True):
             specimens, loading = self.loadings(plate, analyte)
-            moves = self._on(plate, analyte)["log_value"].to_numpy()[:, None] + loading @ rng.standard_normal((loading.shape[1], m))
+            moves = self._on(plate, analyte)["log_value"].to_numpy()[:, None] + loading @ own
             drawn.update({(plate, analyte, specimen): moves[i] for i, specimen in enumerate(specimens)})
         return drawn
+
+
+def _match_moments(drawn: Array) -> Array:
+    """Standard normal draws (k, m) moved so that their mean is zero and their covariance one; as they are where m is too small."""
+    k, m = drawn.shape
+    if m <= k + 1 or not k:
+        return drawn
+    centred = drawn - drawn.mean(axis=1, keepdims=True)
+    return np.asarray(np.linalg.solve(np.linalg.cholesky(centred @ centred.T / (m - 1)), centred), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ class Method(StrEnum):
     HALF_LLOQ = "half-lloq"  # half the limit in place of a value below it
     MIXED_UNPAIRED = "mixed-kr-unpaired"  # donors with one condition included
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
+    IMPUTED = "imputed-curves"  # the registered rule over curves drawn anew, Rubin's rules, Barnard-Rubin df
     WELCH = "welch-log-ratio"  # unequal variances
     MAX_T = "max-t"  # step-down max |t| over joint sign flips of all readouts of an outcome
     DUNNETT = "dunnett"  # levels of a series against the comparator at once

@@ -30,7 +30,7 @@ from exvivo.study.statuses import (
 
 __all__ = ["Column", "Table", "TableKind"]
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def _key(name: str, meaning: str) -> Column:
@@ -287,6 +287,7 @@ SHARED_ERROR = TableKind(
         _key("specimen", "specimen"),
         _real("log_value", "natural log of the concentration, or of the bound where it is censored"),
         *(_real(f"l{k}", f"column {k} of L") for k in range(1, 7)),
+        _real("se_log", "error of its reading, ln units; empty where it is censored"),
     ),
     ("plate", "analyte", "specimen"),
 )

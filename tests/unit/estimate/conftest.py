@@ -1,6 +1,6 @@
 """Small studies for the stage: rows of the outcomes table made in place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,3 +139,15 @@ def kit() -> Any:  # noqa: ANN401  the functions of this module, since test fold
 
     names = (only, value, below, paired, table, patients, healthy, shared, estimate)
     return types.SimpleNamespace(**{function.__name__: function for function in names})
+
+
+@pytest.fixture
+def primary(kit: Any, plan: AnalysisPlan) -> Callable[..., tuple[dict[str, Any], pl.DataFrame]]:  # noqa: ANN401  as `kit`
+    """Estimate P1 alone: its row, and the rows beside it."""
+
+    def run(rows: list[dict[str, Any]], **more: Any) -> tuple[dict[str, Any], pl.DataFrame]:  # noqa: ANN401  passed on
+        effects = kit.estimate(rows, kit.only(plan, "P1"), **more)
+        (row,) = effects.effects.rows()
+        return row, effects.supplementary.frame
+
+    return run

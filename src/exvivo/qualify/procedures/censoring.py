@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from exvivo.numerics.censored import CensoredFit, Covariance, fit_censored_pairs
+from exvivo.numerics.censored_mixed import fit_censored_mixed
 from exvivo.numerics.nondetects import (
     compare_groups,
     fit_lognormal,
@@ -112,15 +113,17 @@ def _censored_pairs(case: Case) -> Results:
 
 
 def _mixed(case: Case) -> Results:
+    """Random donor intercept by quadrature; `REML` is ours, by an adjusted profile likelihood, and need not be that of the reference."""
     pairs = _read_pairs(case)
-    fit = fit_censored_pairs(pairs.drug, pairs.comparator, covariance=Covariance.EXCHANGEABLE)
-    return {
-        "ML": {
-            "beta": [fit.mean_comparator, fit.estimate],
-            "sigma": fit.sd_drug * (1 - fit.correlation) ** 0.5,
-            "psi": fit.sd_drug**2 * fit.correlation,
-        }
-    }
+    count = len(pairs.drug)
+    bounds = np.concatenate([pairs.comparator, pairs.drug])
+    X = np.column_stack([np.ones(2 * count), np.arange(2 * count) >= count])
+    found = {}
+    for name, restricted in (("ML", False), ("REML", True)):
+        fit = fit_censored_mixed(bounds[:, 0], bounds[:, 1], X, 2 * list(range(count)), restricted=restricted)
+        beta, se = fit.coefficients.tolist(), fit.se.tolist()
+        found[name] = {"beta": beta, "sigma": fit.residual_sd, "psi": fit.donor_sd**2, "se": se, "loglik": fit.log_likelihood}
+    return found
 
 
 def _nondetects(case: Case) -> Results:

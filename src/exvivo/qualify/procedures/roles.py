@@ -62,7 +62,7 @@ def within_donors(case: Case) -> Array:
         if table.numeric(value) and _crossed(table, condition, unit):
             return _spread(table, value, condition, unit)
     names = [name for name in table.names if table.numeric(name)]
-    kept = [name for name in names if name.lower() not in _UNITS] or names
+    kept = [name for name in names if len(name) == 1 or name.lower() not in _UNITS] or names
     return np.column_stack([table.numbers(name) for name in kept])
 
 
