@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exvivo.estimate.contrasts import Rules, describe_pairs
-from exvivo.estimate.effect import RATIO, Effect, ratio
+from exvivo.estimate.effect import RATIO, Basis, Effect, ratio
 from exvivo.estimate.pairs import Pairs
 from exvivo.numerics.inference import Array
 from exvivo.numerics.paired import LinearFit, compare_welch, design_levels, design_slope, differences_of_levels, fit_linear
@@ -47,7 +47,7 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
         return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count})]
     known = _take(pairs, values, modifier)
     described = describe_pairs(base, known.pairs, wells=base.wells is not None)
-    noted = described.noting({key: n for key, n in known.facts.items() if n})
+    noted = replace(described.noting({key: n for key, n in known.facts.items() if n}), basis=Basis(known.pairs, values=known.values))
     if not known.pairs.count:
         return [noted.refused(Reason.MODIFIER_MISSING)]
     if modifier.kind is ModifierKind.CONTINUOUS:
@@ -117,18 +117,19 @@ def _levels(base: Effect, known: KnownPairs, modifier: Modifier, rules: Rules) -
     levels = (modifier.no_label, modifier.yes_label) if binary else modifier.levels
     counts = {level: known.values.count(level) for level in levels}
     kept = [level for level in levels if counts[level] >= rules.analysis.min_per_level]
-    noted = base.noting({"donors_per_level": counts})
     rows = np.array([value in kept for value in known.values], dtype=bool)
     labels = [value for value in known.values if value in kept]
+    compared = known.pairs.pick(np.flatnonzero(rows))
+    noted = replace(base.noting({"donors_per_level": counts}), basis=Basis(compared, values=tuple(labels), levels=tuple(kept)))
     fit = fit_linear(known.ratios[rows], design_levels(labels, kept)) if kept and len(labels) > len(kept) else None
-    level_rows = [_level(base, level, counts[level], _place(kept, level), fit, rules) for level in levels]
+    level_rows = [_level(noted, level, counts[level], _place(kept, level), fit, rules) for level in levels]
     if fit is None or len(kept) < 2:
         return [noted.refused(Reason.TOO_FEW_PER_LEVEL, {"needed": rules.analysis.min_per_level}), *level_rows]
     if binary:
         return [*_binary(noted, known, rows, modifier, rules), *level_rows]
     test = fit.joint(differences_of_levels(len(kept)))
-    tested = describe_pairs(noted, known.pairs.pick(np.flatnonzero(rows)), wells=base.wells is not None)
-    joint = replace(tested, df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
+    tested = describe_pairs(noted, compared, wells=base.wells is not None)
+    joint = replace(tested, basis=noted.basis, df=test.df_numerator, p=test.p, method=Method.JOINT_F, status=EffectStatus.ESTIMATED)
     facts = {"F": test.F if np.isfinite(test.F) else None, "df_denominator": test.df_denominator, "levels_tested": kept}
     return [replace(joint, reason=Reason.JOINT_TEST_ONLY).noting(facts), *level_rows]
 

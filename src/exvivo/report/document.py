@@ -13,11 +13,13 @@ from exvivo.engine import Progress
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.expressions import list_expressions, list_retained, tell_stability
 from exvivo.report.gatekeeping import list_hypotheses
+from exvivo.report.leaning import list_diagnostics, list_rules, list_without
 from exvivo.report.miflowstudy import list_for_study, show_checklist
 from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
-from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
+from exvivo.report.narrative import EstimandText, list_estimands, list_study, tell_estimands, tell_intercurrent, tell_methods, tell_pairs
 from exvivo.report.pairs import collect_pairs
 from exvivo.report.performance import list_agreement, list_analytes, list_moved, list_plate_limits
+from exvivo.report.reproduce import CallText, list_calls, read_functions
 from exvivo.report.sections import (
     EstimateGroup,
     Grid,
@@ -45,7 +47,7 @@ from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
 
 SECTIONS = (
-    "registered", "estimand", "assumed", "figures", "subgroups", "supplementary", "curves", "gating", "verdicts", "findings",
+    "registered", "estimand", "assumed", "figures", "subgroups", "supplementary", "diagnostics", "curves", "gating", "verdicts", "findings",
     "exclusions", "decisions", "methods", "miflowcyt", "provenance",
 )  # fmt: skip
 FOLD_ABOVE = 12
@@ -68,6 +70,7 @@ class Page:
     how: Grid
     study: Grid
     estimands: Grid
+    in_words: tuple[EstimandText, ...]
     intercurrent: tuple[str, ...]
     assumed: Grid
     marks: tuple[str, ...]
@@ -77,6 +80,12 @@ class Page:
     crosstables: tuple[Grid, ...]
     supplementary: Grid
     smallest_p: Grid
+    calls: tuple[CallText, ...]
+    calls_beside: tuple[CallText, ...]
+    functions: str
+    diagnostics: Grid
+    rules: Grid
+    without: Grid
     analytes: Grid
     limits: Grid
     moved: Grid
@@ -139,6 +148,7 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         how=list_methods(run, words),
         study=list_study(run.protocol, words),
         estimands=list_estimands(run.protocol, words),
+        in_words=tell_estimands(run.protocol, words),
         intercurrent=tell_intercurrent(run.protocol, words),
         assumed=list_assumed(run, words),
         marks=tell_pairs(collect_pairs(run), words),
@@ -148,6 +158,12 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         crosstables=list_crosstables(run, words),
         supplementary=list_supplementary(run, words),
         smallest_p=list_smallest_p(run, words),
+        calls=list_calls(run.effects, run.effects.effects),
+        calls_beside=list_calls(run.effects, run.effects.supplementary),
+        functions=read_functions(),
+        diagnostics=list_diagnostics(run, words),
+        rules=list_rules(run, words),
+        without=list_without(run, words),
         analytes=list_analytes(run.calibration, label, words),
         limits=list_plate_limits(run.calibration, label, words),
         moved=list_moved(run.calibration, label, words),

@@ -140,6 +140,8 @@ class Method(StrEnum):
     # beside them
     SIGNED_RANK = "signed-rank-hl"  # exact signed-rank test, Hodges-Lehmann estimate and interval
     SIGN_FLIP = "sign-flip"  # all changes of sign
+    TRIMMED = "trimmed-mean"  # the fifth of the pairs at either end counts for less
+    PLATES = "plates-fixed"  # plates of pairs that were measured apart as fixed effects
     LEAVE_ONE_OUT = "leave-one-out"  # range when one donor is left out
     INTERVAL_RANK = "interval-rank"  # largest signed-rank p over all values within the limits
     HALF_LLOQ = "half-lloq"  # half the limit in place of a value below it
@@ -150,6 +152,19 @@ class Method(StrEnum):
     MAX_T = "max-t"  # step-down max |t| over joint sign flips of all readouts of an outcome
     DUNNETT = "dunnett"  # levels of a series against the comparator at once
     TREND = "trend"  # linear contrast over the order of doses
+
+
+class Diagnostic(StrEnum):
+    """What is looked at beside a registered ratio, by a rule that was fixed before; none changes an estimate."""
+
+    DONORS = "donors"
+    SMALLEST_P = "smallest-p"  # smallest two-sided p of an exact test with that many donors
+    CENSORED = "censored-share"  # values that are no points, in the arm where they are more
+    SAME_PLATE = "same-plate"  # share of pairs whose members were measured on the same plates
+    NORMAL_PLOT = "normal-plot"  # ln ratios outside the band of a normal quantile plot
+    FARTHEST = "farthest-donor"  # largest studentised residual
+    LEVEL = "level-dependence"  # correlation of the ln ratio with the mean ln value
+    LEAVE_ONE_OUT = "leave-one-out"  # ratio that moves farthest when one donor leaves
 
 
 class Rule(StrEnum):
