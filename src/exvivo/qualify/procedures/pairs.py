@@ -72,7 +72,7 @@ def _limits(d: Array, level: float) -> tuple[float, float]:
 
 def _inverted(d: Array, test: SignedRank) -> Results:
     centre, low, high = invert_signed_rank(d)
-    return {"V": test.statistic, "p": test.p, "hl": centre, "lo": low, "hi": high}
+    return {"V": test.statistic, "p": test.p, "hl": centre if np.isfinite(centre) else None, "lo": low, "hi": high}
 
 
 def _ties_and_zeros(case: Case) -> Results:

@@ -29,7 +29,7 @@ def _two_samples(case: Case) -> Results:
     results = {
         "W": test.statistic,
         "p_exact": _far_splits(first, second),
-        "hl": centre,
+        "hl": centre if np.isfinite(centre) else None,
         "lo": low,
         "hi": high,
         "coin_p": test.p,
@@ -84,11 +84,14 @@ def _correlations(case: Case) -> Results:
         "kendall_exact": _as_printed(kendall),
         "spearman_asym": _as_printed(spearman) | {"p": spearman.p_large},
         "pearson": {"r": pearson.r, "p": pearson.p, "lo": pearson.low, "hi": pearson.high},
-        **(_tied_correlations(*tied) if min(np.ptp(values) for values in tied) > 0 else {}),
+        **_tied_correlations(*tied),
     }
 
 
 def _tied_correlations(x: Array, y: Array) -> dict[str, Any]:
+    if min(np.ptp(x), np.ptp(y)) == 0:
+        nothing = dict.fromkeys(("estimate", "statistic", "p"))
+        return {"ties_spearman": nothing, "ties_kendall": nothing, "coin_spearman_ties_asym_p": None}
     spearman, kendall = correlate_spearman(x, y), correlate_kendall(x, y)
     large = 2 * float(special.ndtr(-abs(spearman.z)))
     return {"ties_spearman": _as_printed(spearman), "ties_kendall": _as_printed(kendall), "coin_spearman_ties_asym_p": large}
