@@ -55,9 +55,8 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
     parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=9)
     parcels += work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
-    held = {kind.name: _stack(parcels, kind) for kind in (EFFECTS, SUPPLEMENTARY, RATIOS, DIAGNOSTICS)}
-    supplementary = held[SUPPLEMENTARY.name]
-    effects = adjust_families(held[EFFECTS.name], plan.outcomes)
+    supplementary = _stack(parcels, SUPPLEMENTARY)
+    effects = adjust_families(_stack(parcels, EFFECTS), plan.outcomes)
     if plan.rules.graph is not None:
         effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
     if plan.rules.serum_gate:
@@ -65,8 +64,8 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     return Effects(
         EFFECTS.build(effects),
         SUPPLEMENTARY.build(supplementary),
-        RATIOS.build(held[RATIOS.name]),
-        DIAGNOSTICS.build(held[DIAGNOSTICS.name]),
+        RATIOS.build(_stack(parcels, RATIOS)),
+        DIAGNOSTICS.build(_stack(parcels, DIAGNOSTICS)),
         CALLS.build(_number_calls(parcels)),
     )
 

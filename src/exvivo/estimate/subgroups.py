@@ -12,7 +12,7 @@ every registered row what it could have found.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class KnownPairs:
     pairs: Pairs
     values: tuple[str, ...]
     facts: Mapping[str, int]
-    deviations: Mapping[str, float] = field(default_factory=dict)
+    deviations: Mapping[str, float]
 
     @property
     def ratios(self) -> Array:
@@ -56,13 +56,29 @@ def estimate_modifier(base: Effect, pairs: Pairs, values: Mapping[str, str | Non
     censored = int((~pairs.exact).sum())
     if censored > rules.analysis.censoring.max_left_out * pairs.count:
         return [base.refused(Reason.TOO_MUCH_CENSORED, {"censored_pairs": censored, "pairs": pairs.count}), *bounded]
-    known = replace(_take(pairs, values, modifier), deviations=list_deviations(pairs.differences[pairs.exact, 0], rules.analysis))
+    known = _take(pairs, values, modifier, rules)
     described = describe_pairs(base, known.pairs, wells=base.wells is not None)
     noted = replace(described.noting({key: n for key, n in known.facts.items() if n}), basis=Basis(known.pairs, values=known.values))
     if not known.pairs.count:
         return [noted.refused(Reason.MODIFIER_MISSING)]
     estimate = _slope if modifier.kind is ModifierKind.CONTINUOUS else _levels
     return [*estimate(noted, known, modifier, rules), *bounded]
+
+
+def lay_out(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, rules: Rules) -> tuple[Pairs, tuple[str, ...], Array]:
+    """Pairs of a modifier's linear model, their values, and its design (n, p) as its registered row has it.
+
+    Column 1 of a slope or a binary variable is the effect; several levels have one column of indicators each.
+    """
+    known = _take(pairs, values, modifier, rules)
+    if modifier.kind is ModifierKind.CONTINUOUS:
+        return known.pairs, known.values, design_slope([float(value) for value in known.values], per=modifier.per)
+    if modifier.kind is ModifierKind.BINARY:
+        return known.pairs, known.values, design_slope([float(value == modifier.yes_label) for value in known.values])
+    kept = [level for level in modifier.levels if known.values.count(level) >= rules.analysis.min_per_level]
+    rows = [i for i, value in enumerate(known.values) if value in kept]
+    labels = tuple(known.values[i] for i in rows)
+    return known.pairs.pick(rows), labels, design_levels(labels, kept)
 
 
 def _with_side(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> BoundedPairs:
@@ -72,23 +88,7 @@ def _with_side(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifie
     return BoundedPairs(pairs.pick(kept), tuple(side for side in sides if side is not None))
 
 
-def lay_out(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, min_per_level: int) -> tuple[Pairs, tuple[str, ...], Array]:
-    """Pairs of a modifier's linear model, their values, and its design (n, p) as its registered row has it.
-
-    Column 1 of a slope or a binary variable is the effect; several levels have one column of indicators each.
-    """
-    known = _take(pairs, values, modifier)
-    if modifier.kind is ModifierKind.CONTINUOUS:
-        return known.pairs, known.values, design_slope([float(value) for value in known.values], per=modifier.per)
-    if modifier.kind is ModifierKind.BINARY:
-        return known.pairs, known.values, design_slope([float(value == modifier.yes_label) for value in known.values])
-    kept = [level for level in modifier.levels if known.values.count(level) >= min_per_level]
-    rows = [i for i, value in enumerate(known.values) if value in kept]
-    labels = tuple(known.values[i] for i in rows)
-    return known.pairs.pick(rows), labels, design_levels(labels, kept)
-
-
-def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> KnownPairs:
+def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, rules: Rules) -> KnownPairs:
     """Exact pairs whose donor has a usable value, on its side if binary; every pair left out counts under one reason."""
     facts: Counter[str] = Counter()
     kept: list[tuple[int, str]] = []
@@ -103,7 +103,8 @@ def _take(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) ->
             kept.append((i, side))
         else:
             facts["censored_pairs"] += 1
-    return KnownPairs(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts)
+    deviations = list_deviations(pairs.differences[pairs.exact, 0], rules.analysis)
+    return KnownPairs(pairs.pick([i for i, _ in kept]), tuple(side for _, side in kept), facts, deviations)
 
 
 def _side(text: str | None, modifier: Modifier) -> str | None:

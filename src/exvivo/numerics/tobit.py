@@ -7,7 +7,9 @@ ln scale, and for one contrast the profile-likelihood interval. On ln concentrat
 Two ways to read the fit. `z_test` is that of the survival packages: normal quantiles, right in large samples.
 `profile` refers the likelihood-ratio statistic W to Student's t, t = sqrt(d (exp(W / m) - 1)), m the number of
 measured values and d = m less the number of coefficients: without censoring that is the t test of the linear
-model exactly. In small samples the first is too narrow.
+model exactly. In small samples the first may be too narrow: two arms of five, 30 % below a limit, 400 simulations, z rejects a
+true null in 8.0 % (Monte-Carlo error 1.1) and covers in 92.0 %, the profile in 3.5 % and 96.5 %; with arms of eight and
+40 % below it (300 simulations) 4.7 and 3.3 %.
 """
 
 from collections.abc import Callable

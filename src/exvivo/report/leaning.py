@@ -19,6 +19,7 @@ from exvivo.report.theme import (
     GREY,
     INK,
     LIGHT,
+    SHADE,
     VERMILION,
     Row,
     Spec,
@@ -39,7 +40,6 @@ Entry = Mapping[str, object]
 Key = tuple[str, str, str]
 
 SHARES = frozenset({Diagnostic.CENSORED, Diagnostic.SAME_PLATE})
-SHADE = "#eaf2f8"
 LINE = 14
 
 

@@ -13,7 +13,7 @@ from exvivo.report.axes import log_domain, log_ticks
 from exvivo.report.figures import NO_EFFECT, NUMBERS, UPRIGHT, cut_intervals
 from exvivo.report.numbers import print_p
 from exvivo.report.sections import readout_label, real
-from exvivo.report.theme import BLUE, HAIR, INK, LIGHT, Row, Spec, below, downwards, draw, given, layer, log_scale, quantity, titled
+from exvivo.report.theme import BLUE, HAIR, INK, LIGHT, SHADE, Row, Spec, below, downwards, draw, given, layer, log_scale, quantity, titled
 from exvivo.report.wording import Wording
 from exvivo.study.model import FlowReadout
 from exvivo.study.run import Run
@@ -21,9 +21,8 @@ from exvivo.study.statuses import EffectRole, EffectStatus, Method
 
 Entry = Mapping[str, object]
 
-SHADE = "#eaf2f8"
 LINE = 15
-CENSORED = frozenset({Method.CENSORED, Method.CENSORED_JACKKNIFE, Method.SIGN_TEST, Method.INTERVAL_RANK})
+CENSORED = frozenset({Method.CENSORED, Method.CENSORED_CROSSED, Method.SIGN_TEST, Method.INTERVAL_RANK})
 DIMENSIONS = ("method", "limits", "donors", "curves", "sera", "statistic")
 
 
@@ -44,7 +43,6 @@ class Specification:
 class Panel:
     """Specifications of one registered ratio, sorted; those without a ratio come last."""
 
-    outcome: str
     label: str
     specifications: tuple[Specification, ...]
 
@@ -60,7 +58,7 @@ def collect_panels(run: Run, words: Wording) -> tuple[Panel, ...]:
         if same:
             specifications = [_specify(each, row, same, run) for each in (row, *same)]
             ordered = sorted(specifications, key=lambda one: (one.estimate is None, one.estimate or 0.0, not one.registered))
-            panels.append(Panel(str(row["outcome"]), f"{row['outcome']} {readout_label(row, run.protocol)}", tuple(ordered)))
+            panels.append(Panel(f"{row['outcome']} {readout_label(row, run.protocol)}", tuple(ordered)))
     return tuple(_in_words(panel, words) for panel in panels)
 
 
@@ -74,13 +72,13 @@ def _belongs(other: Entry, row: Entry) -> bool:
 def _specify(row: Entry, registered: Entry, beside: Sequence[Entry], run: Run) -> Specification:
     first = row is registered
     detail = _detail(row)
-    curves = any(_detail(other).get("ignores") == "calibration" for other in beside)
+    curves = any(_detail(other).get("ignores") == "calibration" or other["method"] == Method.IMPUTED for other in beside)
     marker = isinstance(run.protocol.analysis.readouts[str(row["readout"])], FlowReadout)
     choices = {
         "method": str(row["method"]),
         "limits": _limits(row, detail),
         "donors": "single" if row["method"] == Method.MIXED_UNPAIRED else "complete",
-        "curves": "carried" if first and curves else "left-out",
+        "curves": "drawn" if row["method"] == Method.IMPUTED else "carried" if first and curves else "left-out",
         "sera": "means" if detail.get("ignores") == "serum_donor" or row["method"] == Method.DONOR_MEANS else "random",
         "statistic": str(detail.get("statistic", "delta" if marker else "")),
     }
@@ -114,7 +112,7 @@ def _in_words(panel: Panel, words: Wording) -> Panel:
         )
         for one in panel.specifications
     )  # fmt: skip
-    return Panel(panel.outcome, panel.label, told)
+    return Panel(panel.label, told)
 
 
 def draw_panel(panel: Panel, words: Wording, *, column: int, height: int) -> Spec:

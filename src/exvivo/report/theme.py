@@ -26,6 +26,7 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK, GREY, PALE, LIGHT, HAIR = "#1a1a1a", "#666666", "#858c93", "#b8bec4", "#e3e6e8"
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
+SHADE = "#eaf2f8"
 DONOR_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, "#8c6d31", "#444444")
 """Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out on white paper."""
 

@@ -133,7 +133,7 @@ class Method(StrEnum):
     # registered estimates
     PAIRED_T = "paired-t-log"  # paired t test on logs
     CENSORED = "censored-bivariate-normal"  # bivariate normal likelihood with limits, profile interval
-    CENSORED_JACKKNIFE = "censored-bivariate-normal-jackknife"  # the same for donors and sera, error by leaving one out
+    CENSORED_CROSSED = "censored-kr-crossed"  # the same with random donors and sera, restricted likelihood, Kenward-Roger
     CROSSED = "mixed-kr-crossed"  # ln ratios with random donors and sera, REML, Kenward-Roger
     SIGN_TEST = "sign-test"  # exact sign test, bound of the median ratio
     LINEAR = "linear-log-ratio"  # linear model of the ln ratios on a modifier

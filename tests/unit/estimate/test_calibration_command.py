@@ -19,7 +19,6 @@ from exvivo.estimate.pairs import Pairs, Reading
 from exvivo.numerics.permutation import compare_sign_flips
 from exvivo.numerics.ranks import compare_signed_rank
 from exvivo.study.model import Analysis
-from exvivo.study.run import LOADINGS
 from exvivo.study.statuses import EffectStatus, Method
 
 Array = NDArray[np.float64]
@@ -66,13 +65,13 @@ def estimate(studies: Any, study: int) -> Effect:  # noqa: ANN401  a benchmark's
         readings(studies.comparator[study], studies.plate, "c", kept),
     )
     arms = (("d", studies.loading_drug), ("c", studies.loading_comparator))
+    width = studies.loading_drug.shape[-1]
     loadings = {
-        (str(plate), f"{arm}{i}"): np.pad(loading[study, i], (0, len(LOADINGS) - loading.shape[-1]))
+        (str(plate), f"{arm}{i}"): np.pad(loading[study, i], (0, 6 - width))
         for arm, loading in arms
         for i, plate in enumerate(studies.plate)
-        if loading.shape[-1]
     }
-    shared = share_of_curves(Curves(loadings, {}).loadings(pairs))
+    shared = share_of_curves(Curves(loadings if width else {}, {}).loadings(pairs))
     return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), shared, 0.95)
 
 

@@ -29,6 +29,7 @@ from exvivo.report.gatefigures import clip_polygon, compose_density, crop_densit
 from exvivo.report.leaning import draw_normal, draw_without
 from exvivo.report.pairs import collect_pairs
 from exvivo.report.panel import collect_panels, draw_panel
+from exvivo.report.sharefigures import ShareRow, collect_shares, draw_shares
 from exvivo.report.theme import Spec, compose_spec, render_svg
 from exvivo.report.wording import load_wording
 from exvivo.study.run import Run
@@ -96,8 +97,9 @@ def figures_of(run: Run) -> list[Spec]:
         draw_forest(rows, ["Outcome", "Donors"], "ratio"),
         draw_modifiers(MODIFIERS, ["Modifier", "Donors", "Ratio", "Ratio of ratios", "p"], ("ratio", "ratio of ratios")),
         draw_verdicts([Tile("a:1", "recovery", 7, 8, accepted=True)]),
-        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)),
+        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)[:3]),
         *filter(None, (draw(run, effect, words) for draw in (draw_without, draw_normal))),
+        draw_shares([ShareRow("P1 CCL18", (0.2, 0.0, 0.1, 0.7)), ShareRow("S2 CD206", (0.0, 0.0001, 0.9999, 0.0))], load_wording()),
     ]
 
 
@@ -106,6 +108,17 @@ def test_every_datum_lies_inside_its_axis_and_charts_only_draw(run: Run) -> None
     assert sum(checked[:2]) > 300
     for figure in figures_of(run):
         check_draws_only(figure)
+
+
+def test_shares_fill_the_bar_and_those_of_nothing_are_told_from_small_ones(run: Run) -> None:
+    rows = collect_shares(run)
+    assert [sum(row.shares) for row in rows] == pytest.approx([1.0] * len(rows))
+    views = list(views_of(draw_shares([ShareRow("S2 CD206", (0.0, 0.0001, 0.2499, 0.75))], load_wording())))
+    bars = next(held["values"] for view, held in views if "x2" in view["encoding"])
+    assert [bar["start"] for bar in bars] == pytest.approx([0.0, 0.01, 25.0])
+    assert [bar["end"] for bar in bars] == pytest.approx([0.01, 25.0, 100.0])
+    words = [row["text"] for view, held in views if "text" in view["encoding"] for row in held["values"] if row["row"] == 0]
+    assert words == ["S2 CD206", "–", "<0.1", "25", "75"]
 
 
 def test_every_figure_follows_the_schema_of_vega_lite(run: Run) -> None:
