@@ -54,8 +54,8 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
     parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=9)
-    judged = work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
-    supplementary = _stack((*parcels, *judged), SUPPLEMENTARY)
+    parcels += work.map(judge_family, list_families(tasks), key=Family.key, label="judging together")
+    supplementary = _stack(parcels, SUPPLEMENTARY)
     effects = adjust_families(_stack(parcels, EFFECTS), plan.outcomes)
     if plan.rules.graph is not None:
         effects = walk_graph(effects, plan.outcomes, plan.rules.graph)
@@ -72,12 +72,14 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
 
 def _stack(parcels: Sequence[Parcel], kind: TableKind) -> pl.DataFrame:
     """Rows of all tasks in their order."""
-    return pl.concat([kind.empty().frame, *(parcel.frames[kind.name] for parcel in parcels)])
+    return pl.concat([kind.empty().frame, *(parcel.frames[kind.name] for parcel in parcels if kind.name in parcel.frames)])
 
 
 def _number_calls(parcels: Sequence[Parcel]) -> pl.DataFrame:
     """R calls with the row of the table that each belongs to; rows without one are left out."""
     if not parcels:
         return CALLS.empty().frame
-    numbered = pl.concat([parcel.frames[CALLS.name] for parcel in parcels]).with_columns(row=pl.int_range(1, pl.len() + 1).over("table"))
+    numbered = pl.concat([parcel.frames[CALLS.name] for parcel in parcels if CALLS.name in parcel.frames]).with_columns(
+        row=pl.int_range(1, pl.len() + 1).over("table")
+    )
     return numbered.filter(pl.col("code").is_not_null())

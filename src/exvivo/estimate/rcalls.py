@@ -19,6 +19,7 @@ from exvivo.estimate.pairs import Reading, bounds_of
 from exvivo.study.statuses import EffectStatus, Method
 
 MIXED = ("lme4", "pbkrtest")
+MEANS = (*MIXED, "emmeans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,27 +241,59 @@ def _crossed(effect: Effect, basis: Basis, level: float) -> Call | None:
     apart = not basis.pairs.count
     if apart:
         lines, mean, place = _long(basis, random), "y ~ arm", 2
-        labels = [[getattr(r, name) for r in (*basis.pairs.single_drug, *basis.pairs.single_comparator)] for name in random]
     else:
-        labels = [[getattr(r, name) for r in basis.pairs.drug] for name in random]
-        lines = [_middle(basis), *(_texts(name, own) for name, own in zip(random, labels, strict=True))]
+        lines = [_middle(basis), *(_texts(name, [getattr(r, name) for r in basis.pairs.drug]) for name in random)]
         lines.append(f"data <- data.frame(d, {', '.join(random)})")
         mean, place = "d ~ 1", 1
     kept = [name for name in random if variances[name] > 0]
-    lines += [f"fit <- {_fit(mean, kept)}", f"k <- kenward_roger(fit, {place})"]
     if len(kept) < len(random):
-        units = min(len(set(own)) for own in labels) - place
-        lines += [
-            "# a variance is zero and has left the model; df: those of the model that keeps it, but at least the number of units less one",
-            f"full <- kenward_roger({_fit(mean, random)}, {place})",
-            f'k[["df"]] <- min(k[["df"]], max(full[["df"]], {units}))',
-        ]
+        lines.append("# a variance that is estimated as zero has left the model")
+    lines += [f"fit <- {_fit(mean, kept)}", f"k <- kenward_roger(fit, {place})"]
     return Call("\n".join([*lines, f'result <- from_t(k[["estimate"]], k[["se"]], k[["df"]], {level!r})']), MIXED, 1e-5)
 
 
 def _fit(mean: str, groups: Sequence[str]) -> str:
     random = "".join(f" + (1 | {name})" for name in groups)
     return f"fit_reml({mean}{random}, data)" if groups else f"lm({mean}, data)"
+
+
+def _dunnett(effect: Effect, basis: Basis, level: float) -> Call:
+    compared = effect.contrast.split("/", 1)[0]
+    place = basis.levels.index(compared)
+    lines = [
+        *_levels(basis),
+        'all <- emmeans::contrast(means, "trt.vs.ctrl")',
+        f'k <- summary(all, infer = TRUE, level = {level!r}, adjust = "mvt")[{place}, ]  # random integration: three digits',
+        f'p <- summary(all, infer = TRUE, adjust = "none")[{place}, "p.value"]',
+        "result <- c(ratio = exp(k$estimate), low = exp(k$lower.CL), high = exp(k$upper.CL), p = p)",
+    ]
+    return Call("\n".join(lines), MEANS, 5e-3)
+
+
+def _trend(_: Effect, basis: Basis, level: float) -> Call | None:
+    if basis.moves is None:
+        return None
+    lines = [
+        *_levels(basis),
+        _numbers("weights", basis.moves[:, 0]),
+        f"k <- summary(emmeans::contrast(means, list(trend = weights)), infer = TRUE, level = {level!r})",
+        "result <- c(ratio = exp(k$estimate), low = exp(k$lower.CL), high = exp(k$upper.CL), p = k$p.value)",
+    ]
+    return Call("\n".join(lines), MEANS, 1e-5)
+
+
+def _levels(basis: Basis) -> list[str]:
+    """Mixed model of the ln values of several levels, with the means of the levels."""
+    used = basis.pairs.single_drug
+    return [
+        _numbers("y", [reading.low for reading in used]),
+        _texts("donor", [reading.donor for reading in used]),
+        _texts("level", basis.values),
+        _texts("levels", basis.levels),
+        "data <- data.frame(y, donor, level = factor(level, levels))",
+        "fit <- lme4::lmer(y ~ level + (1 | donor), data)",
+        'means <- emmeans::emmeans(fit, ~ level, lmer.df = "kenward-roger")',
+    ]
 
 
 WRITERS: Mapping[Method, Writer] = MappingProxyType(
@@ -270,6 +303,9 @@ WRITERS: Mapping[Method, Writer] = MappingProxyType(
         Method.HALF_LLOQ: _paired,
         Method.SIGNED_RANK: _signed_rank,
         Method.SIGN_FLIP: _flips,
+        Method.MAX_T: _flips,
+        Method.DUNNETT: _dunnett,
+        Method.TREND: _trend,
         Method.TRIMMED: _trimmed,
         Method.PLATES: _plates,
         Method.LEAVE_ONE_OUT: _leave_out,

@@ -35,7 +35,6 @@ from exvivo.estimate.serum import (
     carries_over,
     estimate_between_sera,
     estimate_crossed,
-    estimate_differences,
     ignore_blanks,
     interact,
     list_crossed_sensitivities,
@@ -44,6 +43,7 @@ from exvivo.estimate.shares import KnownErrors, share_variance
 from exvivo.estimate.statistics import STATISTICS, as_statistic
 from exvivo.estimate.subgroups import estimate_modifier, lay_out
 from exvivo.numerics.inference import Array
+from exvivo.numerics.paired import design_levels
 from exvivo.study.decisions import Decisions
 from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
@@ -126,12 +126,12 @@ def estimate_task(task: Task) -> Parcel:
             "supplementary": tabulate(beside),
             "ratios": RATIOS.from_rows(list_ratios(registered, without)).frame,
             "diagnostics": DIAGNOSTICS.from_rows(list_diagnostics(registered, without, task.analysis)).frame,
-            "calls": _list_calls([registered], EFFECTS.name, task).vstack(_list_calls(beside, SUPPLEMENTARY.name, task)),
+            "calls": list_calls([registered], EFFECTS.name, task).vstack(list_calls(beside, SUPPLEMENTARY.name, task)),
         }
     )
 
 
-def _list_calls(effects: Sequence[Effect], table: str, task: Task) -> pl.DataFrame:
+def list_calls(effects: Sequence[Effect], table: str, task: Task) -> pl.DataFrame:
     """R code of rows, empty where there is none, so that their places can be counted over all tasks."""
     calls = [write_call(effect, task.analysis.confidence) for effect in effects]
     columns = {
@@ -233,7 +233,7 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from _series(task)
         over = None
     else:
-        over = _carry_over(task, pairs, arms)
+        over = _carry_over(task, pairs, arms, [task.outcome.contrast.versus])
         yield from _estimate_in_serum(task, described, pairs, over)
     if isinstance(task.measured_by, FlowReadout):
         yield from _other_statistics(task, arms)
@@ -260,7 +260,7 @@ def _estimate_between_sera(
     described = describe_pairs(task.base(), pairs, wells=task.soluble)
     described = replace(described, serum_donors=len({reading.serum_donor for reading in (*drug, *comparator)}))
     exposed = (*drug, *comparator)
-    over = _carry_over(task, Pairs(exposed, exposed), arms)
+    over = _carry_over(task, Pairs(exposed, exposed), arms, list(arms))
     if over is not None:
         yield described.refused(Reason.SERUM_CARRY_OVER, over)
         return
@@ -278,11 +278,12 @@ def _other_statistics(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Iter
         yield estimate(base, pairs, task.rules).noting({"statistic": name})
 
 
-def _carry_over(task: Task, pairs: Pairs, arms: Mapping[str, Mapping[str, str]]) -> Mapping[str, float] | None:
+def _carry_over(task: Task, pairs: Pairs, arms: Mapping[str, Mapping[str, str]], deciding: Sequence[str]) -> Mapping[str, float] | None:
+    """Why carry-over leaves nothing to estimate; `deciding` are the levels whose totals count."""
     if not (task.soluble and task.experiment.serum_present_at_collection):
         return None
-    rows = pl.concat([rows_at(task.frame, condition) for condition in arms.values()])
-    return carries_over(rows, pairs, task.analysis.blank_share)
+    rows = {level: rows_at(task.frame, condition) for level, condition in arms.items()}
+    return carries_over(pl.concat(rows.values()), pl.concat([rows[level] for level in deciding]), pairs, task.analysis.blank_share)
 
 
 def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
@@ -327,14 +328,11 @@ def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -
 
 
 def _interaction(base: Effect, inside: Pairs, without: Pairs, task: Task) -> Effect:
-    """Ratio of the drug's effect under serum and without; censored pairs are left out and counted."""
-    subset, differences = interact(inside, without)
-    described = describe_pairs(base, subset, wells=task.soluble)
-    donors = len(set(subset.donors))
-    if donors < task.analysis.min_pairs:
-        return described.refused(Reason.TOO_FEW_DONORS, {"pairs": donors, "needed": task.analysis.min_pairs})
-    left_out = inside.count - subset.count
-    return estimate_differences(described, subset, differences, task.rules).noting({"pairs_left_out": left_out or None})
+    """Ratio of the drug's effect under serum and without; pairs of donors without a measured pair there are left out and counted."""
+    pairs = interact(inside, without)
+    left_out = inside.count - pairs.count
+    described = describe_pairs(base, pairs, wells=task.soluble)
+    return estimate_crossed(described, pairs, task.rules).noting({"pairs_left_out": left_out or None})
 
 
 def _with_calibration(effect: Effect, pairs: Pairs, task: Task) -> Iterator[Effect]:
@@ -360,17 +358,21 @@ def _carry(effect: Effect, pairs: Pairs, task: Task, weights: Array | None = Non
 
 
 def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: Modifier) -> Iterator[Effect]:
-    """Rows of a modifier: its effect carries what of the curves goes with its values, beyond what the scatter around it shows."""
+    """Rows of a modifier: its effect carries what of the curves goes with its values, its levels what their donors share."""
     registered, *beside = rows
-    if registered.method is not Method.LINEAR:
-        yield from rows
-        return
-    used, _, design = lay_out(pairs, _values(task), modifier, task.analysis.min_per_level)
-    carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
-    yield carried
-    if carried.ci_high != registered.ci_high:
-        yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
-    yield from beside
+    used, values, design = lay_out(pairs, _values(task), modifier, task.rules)
+    if registered.method is Method.LINEAR:
+        carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
+        yield carried
+        if carried.ci_high != registered.ci_high:
+            yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
+    else:
+        yield registered
+    levels = design_levels(values, sorted(set(values))) if modifier.kind is not ModifierKind.CONTINUOUS else design
+    for row in beside:
+        inside = np.array([value == row.level for value in values], dtype=np.float64)
+        of_level = row.role is EffectRole.LEVEL and row.method is Method.LINEAR and inside.any()
+        yield _carry(row, used, task, inside / inside.sum(), levels) if of_level else row
 
 
 def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:

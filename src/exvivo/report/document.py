@@ -10,12 +10,14 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exvivo.engine import Progress
+from exvivo.report.credibility import list_credibility
+from exvivo.report.crosstables import list_associations, list_crosstables, tell_dependence
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.expressions import list_expressions, list_retained, tell_stability
 from exvivo.report.gatekeeping import list_hypotheses
 from exvivo.report.leaning import list_diagnostics, list_rules, list_without
 from exvivo.report.miflowstudy import list_for_study, show_checklist
-from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
+from exvivo.report.modifiers import list_levels, list_precision
 from exvivo.report.narrative import EstimandText, list_estimands, list_study, tell_estimands, tell_intercurrent, tell_methods, tell_pairs
 from exvivo.report.pairs import collect_pairs
 from exvivo.report.performance import list_agreement, list_analytes, list_moved, list_plate_limits
@@ -76,8 +78,11 @@ class Page:
     marks: tuple[str, ...]
     levels: Grid
     few_pairs: tuple[str, ...]
+    precision: Grid
     dependence: str
+    associations: tuple[Grid, ...]
     crosstables: tuple[Grid, ...]
+    credibility: tuple[Grid, ...]
     supplementary: Grid
     smallest_p: Grid
     calls: tuple[CallText, ...]
@@ -154,8 +159,11 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         marks=tell_pairs(collect_pairs(run), words),
         levels=list_levels(run, words),
         few_pairs=tell_few_pairs(run, words),
+        precision=list_precision(run, words),
         dependence=tell_dependence(run, words),
+        associations=list_associations(run),
         crosstables=list_crosstables(run, words),
+        credibility=list_credibility(run, words),
         supplementary=list_supplementary(run, words),
         smallest_p=list_smallest_p(run, words),
         calls=list_calls(run.effects, run.effects.effects),

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from exvivo.engine import Progress
 from exvivo.report.chartfigures import collect_controls, draw_controls
 from exvivo.report.curvefigures import draw_curves
-from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
+from exvivo.report.figures import Tile, draw_forest, draw_modifiers, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
 from exvivo.report.gatekeeping import draw_graph
 from exvivo.report.leaning import draw_normal, draw_without
@@ -111,9 +111,11 @@ def _plan_modifiers(run: Run, words: Wording) -> Iterator[Planned]:
     rows = forest_of_modifiers(run, words)
     if not rows:
         return
-    heads = (*_forest_heads(run, words, "modifier", "p")[:3], words.say("words", "interaction_p"))
-    figure = draw_forest(rows, heads, words.say("words", "level_ratio"))
-    yield Planned("modifiers", "modifiers", words.say("words", "level_ratio"), figure)
+    confidence = {"confidence": percent(run.protocol.analysis.rules.confidence)}
+    first, donors, ratio = _forest_heads(run, words, "modifier", "p")[:3]
+    heads = (first, donors, ratio, words.say("words", "change_ci", confidence), words.say("words", "interaction_p"))
+    axes = words.say("words", "ratio_axis"), words.say("words", "change_axis")
+    yield Planned("modifiers", "modifiers", words.say("prose", "forest_modifiers"), draw_modifiers(rows, heads, axes))
 
 
 def _plan_panels(run: Run, words: Wording) -> Iterator[Planned]:

@@ -268,6 +268,8 @@ def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
         yield words.say("methods", "used", {"methods": "; ".join(used)})
     if beside:
         yield words.say("methods", "used_beside", {"methods": "; ".join(method for method in beside if method not in used)})
+    if run.calibration.shared_error.table.height:
+        yield words.say("methods", "curves")
     if any(outcome.modifiers for outcome in plan.outcomes):
         yield words.say("methods", "modifiers", {"min_per_level": plan.rules.min_per_level})
     yield words.say("methods", "primary", {"alpha": f"{plan.rules.alpha:g}"})

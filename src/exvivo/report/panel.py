@@ -22,7 +22,7 @@ from exvivo.study.statuses import EffectRole, EffectStatus, Method
 Entry = Mapping[str, object]
 
 LINE = 15
-CENSORED = frozenset({Method.CENSORED, Method.CENSORED_JACKKNIFE, Method.SIGN_TEST, Method.INTERVAL_RANK})
+CENSORED = frozenset({Method.CENSORED, Method.CENSORED_CROSSED, Method.SIGN_TEST, Method.INTERVAL_RANK})
 DIMENSIONS = ("method", "limits", "donors", "curves", "sera", "statistic")
 
 

@@ -124,6 +124,7 @@ class Reason(StrEnum):
     MODIFIER_MISSING = "modifier-missing"
     CONDITIONS_CODED = "conditions-coded"
     JOINT_TEST_ONLY = "joint-test-only"
+    SCORE_UNRELIABLE = "score-unreliable"  # the known error of a score explains all its variance
 
 
 class Method(StrEnum):
@@ -132,7 +133,7 @@ class Method(StrEnum):
     # registered estimates
     PAIRED_T = "paired-t-log"  # paired t test on logs
     CENSORED = "censored-bivariate-normal"  # bivariate normal likelihood with limits, profile interval
-    CENSORED_JACKKNIFE = "censored-bivariate-normal-jackknife"  # the same for donors and sera, error by leaving one out
+    CENSORED_CROSSED = "censored-kr-crossed"  # the same with random donors and sera, restricted likelihood, Kenward-Roger
     CROSSED = "mixed-kr-crossed"  # ln ratios with random donors and sera, REML, Kenward-Roger
     SIGN_TEST = "sign-test"  # exact sign test, bound of the median ratio
     LINEAR = "linear-log-ratio"  # linear model of the ln ratios on a modifier
@@ -149,6 +150,9 @@ class Method(StrEnum):
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     IMPUTED = "imputed-curves"  # the registered rule over curves drawn anew, Rubin's rules, Barnard-Rubin df
     WELCH = "welch-log-ratio"  # unequal variances
+    SHRUNKEN = "shrunken-level"  # a level's ratio pulled towards the common mean of its modifier
+    INTERVAL = "interval-regression"  # linear model of ln ratios, censored pairs as intervals
+    CALIBRATED = "regression-calibration"  # slope divided by the reliability of its score
     MAX_T = "max-t"  # step-down max |t| over joint sign flips of all readouts of an outcome
     DUNNETT = "dunnett"  # levels of a series against the comparator at once
     TREND = "trend"  # linear contrast over the order of doses

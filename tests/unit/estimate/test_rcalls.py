@@ -32,7 +32,7 @@ from exvivo.study.tables import EFFECTS, FINDINGS, SUPPLEMENTARY
 
 Kit = Any
 TEMPLATE = Path(exvivo.__file__).parent / "templates" / "ssc-ruxolitinib" / "study.yaml"
-WITHOUT_CALL = {Method.CENSORED_JACKKNIFE, Method.IMPUTED, Method.MAX_T, Method.DUNNETT, Method.TREND}
+WITHOUT_CALL = {Method.CENSORED_CROSSED, Method.IMPUTED, Method.CALIBRATED, Method.SHRUNKEN}
 """Methods of which R has no likeness in a few lines, or whose random draws are our own."""
 
 needs_r = pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed: no call is run")
@@ -117,6 +117,21 @@ def test_r_finds_shared_curve_error_again(kit: Kit, plan: AnalysisPlan, tmp_path
 def test_r_finds_pairs_on_two_plates_again(kit: Kit, plan: AnalysisPlan, tmp_path: Path) -> None:
     effects = kit.estimate(apart(kit, ["11", "12", "21", "22", "12", "21", "11"]), kit.only(plan, "P1"))
     assert "P1 CCL18 ruxolitinib/vehicle [sensitivity, plates-fixed]" in run_in_r(effects, tmp_path)
+
+
+@needs_r
+def test_r_finds_a_series_of_doses_again(kit: Kit, plan: AnalysisPlan, tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    levels = ("none", "low", "high")
+    donors = {f"D{i}": float(rng.normal(6, 0.5)) for i in range(7)}
+    rows = [kit.value(d, level, base - 0.3 * k + rng.normal(0, 0.2)) for d, base in donors.items() for k, level in enumerate(levels)][:-1]
+    p1 = kit.only(plan, "P1")
+    contrast = p1.outcomes[0].contrast.model_copy(update={"level": "high", "versus": "none"})
+    drug = plan.factors["drug"].model_copy(update={"levels": levels, "reference": "none", "doses": {"none": 0.0, "low": 1.0, "high": 10.0}})
+    outcomes = (p1.outcomes[0].model_copy(update={"contrast": contrast}),)
+    effects = kit.estimate(rows, replace(p1, outcomes=outcomes, factors={**plan.factors, "drug": drug}))
+    found = run_in_r(effects, tmp_path)
+    assert {name for name in found if "trend" in name or "dunnett" in name}
 
 
 @pytest.mark.parametrize("plates", [["11"] * 6, ["12"] * 6, ["12", "11"]])

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from exvivo.numerics.mixed import fit_mixed, indicate
+from exvivo.report.wording import load_wording
 from exvivo.study.protocol import AnalysisPlan
 
 Kit = Any
@@ -47,13 +48,13 @@ def test_crossed_design_is_the_mixed_model_of_differences(kit: Kit, run: Any) ->
     assert json.loads(row["detail"])["random"] == ["donor", "serum_donor"]
 
 
-def test_variance_estimated_as_zero_leaves_the_model_but_costs_its_freedom(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+def test_variance_estimated_as_zero_leaves_the_model(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
     rows = kit.healthy(8, 10, seed=7)
     d, donors, sera = under_serum(rows)
     fit = fit_mixed(d, np.ones((d.size, 1)), [indicate(donors), indicate(sera)])
     row, _ = run(rows)
     assert fit.at_zero.all()
-    assert row["df"] == max(fit.contrast([1.0]).df, 7)
+    assert row["df"] == pytest.approx(d.size - 1)
     assert np.log(row["estimate"]) == pytest.approx(d.mean())
     half_width = (np.log(row["ci_high"]) - np.log(row["ci_low"])) / 2
     assert half_width == pytest.approx(stats.t.ppf(0.975, row["df"]) * d.std(ddof=1) / d.size**0.5)
@@ -63,11 +64,14 @@ def test_one_serum_for_each_donor_is_a_paired_t(kit: Kit, run: Any) -> None:  # 
     row, beside = run(kit.healthy(6, 6, per_donor=1))
     assert (row["method"], row["df"], row["donors"], row["serum_donors"]) == ("paired-t-log", 5, 6, 6)
     assert "signed-rank-hl" in beside["method"].to_list()
+    assert json.loads(row["detail"]) == {"one_serum_per_donor": True}
+    assert "one serum for each cell donor" in load_wording().detail(row["detail"])
 
 
 def test_one_pooled_serum_is_conditional_on_the_pool(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
     row, _ = run(kit.healthy(6, 1, per_donor=1))
     assert (row["method"], row["df"], row["serum_donors"]) == ("paired-t-log", 5, 1)
+    assert json.loads(row["detail"]) == {"one_serum_for_all": True}
 
 
 def test_reused_sera_are_a_random_factor(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
@@ -162,7 +166,7 @@ def test_uncorrected_values_stay_censored_at_their_limits(kit: Kit, run: Any) ->
     ]
     whole, cut = (run(each)[1].row(0, named=True) for each in (rows, low))
     assert whole["method"] == "mixed-kr-crossed"
-    assert (cut["method"], json.loads(cut["detail"])["censored_pairs"]) == ("censored-bivariate-normal-jackknife", 3)
+    assert (cut["method"], json.loads(cut["detail"])["censored_pairs"]) == ("censored-kr-crossed", 3)
     assert cut["below_lloq_drug_pct"] == pytest.approx(100 * 3 / 24)
     assert cut["estimate"] == pytest.approx(whole["estimate"], rel=0.1)
 
@@ -185,12 +189,33 @@ def test_few_censored_pairs_are_modelled(kit: Kit, run: Any) -> None:  # noqa: A
     rows = kit.healthy(6, 8, per_donor=2)
     whole, _ = run(rows)
     row, beside = run(censored(rows, 3))
-    assert (row["status"], row["method"]) == ("estimated", "censored-bivariate-normal-jackknife")
+    assert (row["status"], row["method"]) == ("estimated", "censored-kr-crossed")
     assert row["estimate"] == pytest.approx(whole["estimate"], rel=0.15)
     assert row["ci_low"] < whole["estimate"] < row["ci_high"]
-    assert json.loads(row["detail"])["error_from"] in {"donor", "serum_donor"}
-    assert row["df"] in {5, 6}
+    assert json.loads(row["detail"])["random"] == ["donor", "serum_donor"]
+    assert 3 < row["df"] < 12
     assert beside["method"].to_list()[0] == "interval-rank"
+
+
+def test_drug_alone_does_not_decide_on_carry_over(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    share = {"ruxolitinib": 0.8, "vehicle": 0.3}
+    row, _ = run([r | {"blank_share": share[r["drug"]] if r["serum_donor"] else None} for r in kit.healthy(8, 10)])
+    assert row["status"] == "estimated"
+
+
+def test_interaction_keeps_censored_pairs(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
+    rows = kit.healthy(8, 10)
+    whole, cut = (run(each)[1].filter(pl.col("contrast") == "interaction").row(0, named=True) for each in (rows, censored(rows, 4)))
+    assert (cut["method"], cut["donors"], cut["measurements"]) == ("censored-kr-crossed", 8, whole["measurements"])
+    assert json.loads(cut["detail"])["censored_pairs"] == 4
+    assert cut["estimate"] == pytest.approx(whole["estimate"], rel=0.15)
+    # without a measured pair under no serum a donor says nothing about the interaction
+    gone = [
+        r | {"log_value": None, "upper_bound": 5.0, "status": "below_lloq"} if r["donor"] == "HD00" and not r["serum_donor"] else r
+        for r in rows
+    ]
+    left = run(gone)[1].filter(pl.col("contrast") == "interaction").row(0, named=True)
+    assert (left["donors"], json.loads(left["detail"])["pairs_left_out"]) == (7, 3)
 
 
 def test_many_censored_pairs_are_bounded_per_donor(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
