@@ -27,7 +27,7 @@ import numpy.typing as npt
 from estimation_design import Cell, Studies, draw
 
 from exvivo.engine import Work, rng_for
-from exvivo.estimate import contrasts, estimate_effects, serum
+from exvivo.estimate import contrasts, estimate_effects, joint, serum, tasks
 from exvivo.numerics.batched import fit_incomplete_pairs, fit_pairs
 from exvivo.pipeline import count_donors
 from exvivo.simulate.tabulate import tables_of
@@ -41,7 +41,12 @@ from exvivo.templates import write_template
 Array = npt.NDArray[np.float64]
 SEED, DONORS, LOG_RATIO, REPEATS = 20261126, 15, float(np.log(0.6)), 5
 BALANCED, STATSMODELS, LMERTEST, CLOSED, RESAMPLED = 0.1, 50.0, 200.0, 1.0, 60.0
-RESAMPLING = ((contrasts, "compare_sign_flips"), (serum, "compare_sign_flips"), (serum, "estimate_censored_difference"))
+RESAMPLING = (
+    (contrasts, "compare_sign_flips"),
+    (joint, "adjust_max_t"),
+    (serum, "estimate_censored_difference"),
+    (tasks, "impute_calibration"),
+)
 
 ABSENT = 3
 SCRIPT = """
@@ -168,7 +173,7 @@ def clock_resampling() -> Iterator[list[float]]:
 
         return run
 
-    plain = [(module, name, getattr(module, name)) for module, name in RESAMPLING if hasattr(module, name)]
+    plain = [(module, name, getattr(module, name)) for module, name in RESAMPLING]
     for module, name, function in plain:
         setattr(module, name, timed(function))
     try:

@@ -17,6 +17,7 @@ from exvivo.study.model import study_schema
 from exvivo.study.statuses import (
     ChartBase,
     ChartKind,
+    Diagnostic,
     EffectRole,
     EffectStatus,
     ExpressionStatus,
@@ -94,6 +95,7 @@ def codes_page() -> str:
         "Status of a channel with beads": BeadStatus,
         "Why beads cannot calibrate a channel": BeadReason,
         "Reasons": Reason,
+        "Diagnostics of estimates": Diagnostic,
         "Rules of plates": Rule,
         "Outcome of a rule": RuleOutcome,
         "Limits of a curve": LimitKind,

@@ -25,6 +25,7 @@ import polars as pl
 
 from exvivo.engine import Memo, digest_file, digest_of, write_atomically
 from exvivo.errors import DesignError, fault
+from exvivo.study import evidence
 from exvivo.study import tables as kinds
 from exvivo.study.decisions import Decision, DecisionKind, Decisions, parse_decisions
 from exvivo.study.findings import Finding, FindingCode
@@ -63,6 +64,9 @@ _RUN_TABLES: tuple[tuple[str, str, TableKind], ...] = (
     ("gating", "sketches", kinds.SKETCHES),
     ("effects", "effects", kinds.EFFECTS),
     ("effects", "supplementary", kinds.SUPPLEMENTARY),
+    ("effects", "ratios", evidence.RATIOS),
+    ("effects", "diagnostics", evidence.DIAGNOSTICS),
+    ("effects", "calls", evidence.CALLS),
 )
 
 

@@ -103,6 +103,7 @@ def test_replicate_cultures_are_averaged_on_logs() -> None:
     assert mean.log_value == pytest.approx(math.log(200.0))
     assert mean.se == pytest.approx(math.hypot(0.1, 0.1) / 2)
     assert mean.measurements == 4
+    assert json.loads(mean.detail or "") == {"cultures": 2, "culture_variance": pytest.approx(math.log(4.0) ** 2 / 2)}
 
 
 def test_a_censored_replicate_makes_the_mean_an_interval() -> None:

@@ -34,7 +34,7 @@ class Curves:
 
     Attributes
     ----------
-    loading : on the errors that its plate shares, shape (6,), ln units
+    loading : on the errors that its plate shares, ln units, of the same length for all
     se : error of its reading; absent where it is censored
     """
 
@@ -51,13 +51,10 @@ class Curves:
         )
 
     def loadings(self, pairs: Pairs) -> Array:
-        """Loadings of the ln ratios, shape (n, q), six columns for each plate; no columns where no curve is known."""
+        """Loadings of the ln ratios, shape (n, q), columns of their own for each plate; no columns where no curve is known."""
         plates = sorted({plate for plate, _ in self.loading})
-        column = {plate: slice(6 * k, 6 * k + 6) for k, plate in enumerate(plates)}
-        vectors = {}
-        for place, loading in self.loading.items():
-            vectors[place] = np.zeros(6 * len(plates))
-            vectors[place][column[place[0]]] = loading
+        alone = np.eye(len(plates))
+        vectors = {place: np.kron(alone[plates.index(place[0])], loading) for place, loading in self.loading.items()}
         moved = self.spread(pairs.drug, vectors) - self.spread(pairs.comparator, vectors)
         return moved[:, (moved != 0).any(axis=0)]
 
@@ -123,9 +120,11 @@ def carry_calibration(effect: Effect, shared: Shared, level: float) -> Effect:
     if se is None or effect.df is None or not (effect.estimate and effect.ci_low and effect.ci_high) or shared.unseen <= 0:
         return effect
     low, middle, high = (math.log(part) for part in (effect.ci_low, effect.estimate, effect.ci_high))
+    basis = None if effect.basis is None else replace(effect.basis, unseen=shared.unseen)
     more = float(stdtrit(effect.df, 0.5 + level / 2)) ** 2 * shared.unseen
     return replace(
         effect,
+        basis=basis,
         ci_low=ratio(middle - math.sqrt((middle - low) ** 2 + more)),
         ci_high=ratio(middle + math.sqrt((high - middle) ** 2 + more)),
         p=_dilute(effect.p, effect.df, se / math.sqrt(se**2 + shared.unseen)),

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exvivo.engine import rng_for
-from exvivo.estimate.effect import Effect, ratio
+from exvivo.estimate.effect import Basis, Effect, ratio
 from exvivo.estimate.pairs import Pairs, Reading, bounds_of, percent_below
 from exvivo.numerics.censored import fit_censored_pairs
 from exvivo.numerics.inference import Array
 from exvivo.numerics.mixed import fit_mixed, indicate
-from exvivo.numerics.paired import fit_mean
+from exvivo.numerics.paired import fit_linear, fit_mean
 from exvivo.numerics.permutation import compare_sign_flips
 from exvivo.numerics.ranks import bound_median, bound_signed_rank, compare_signed_rank, compare_signs, estimate_hodges_lehmann, smallest_p
+from exvivo.numerics.robust import count_trimmed, fit_trimmed_mean
 from exvivo.study.model import Analysis
 from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
@@ -44,6 +45,7 @@ def describe_pairs(base: Effect, pairs: Pairs, *, wells: bool) -> Effect:
         wells=pairs.measurements if wells else None,
         below_lloq_drug_pct=percent_below(pairs.drug),
         below_lloq_comparator_pct=percent_below(pairs.comparator),
+        basis=Basis(pairs),
     )
 
 
@@ -121,8 +123,12 @@ def list_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]
     exact = bool(pairs.exact.all())
     beside = replace(base, role=EffectRole.SENSITIVITY)
     rows = list_free(beside, pairs.differences, pairs.donors, rules)
-    if not exact:
-        rows.append(beside.estimated(fit_mean(_substituted(pairs), level=rules.analysis.confidence), Method.HALF_LLOQ))
+    if exact:
+        rows += _with_plates(beside, pairs, rules)
+    else:
+        substituted = _substituted(pairs)
+        half = beside.resting_on(substituted)
+        rows.append(half.estimated(fit_mean(substituted, level=rules.analysis.confidence), Method.HALF_LLOQ))
     if pairs.single_drug or pairs.single_comparator:
         rows.append(_estimate_unpaired(beside, pairs, rules))
     return rows
@@ -137,7 +143,7 @@ def list_free(base: Effect, differences: Array, donors: Sequence[str], rules: Ru
         )
         return [bounded.noting({"p_best": ranks.p_best})]
     d = differences[:, 0]
-    return [_rank(base, d, rules), _flip(base, d, rules), _leave_out(base, d, donors)]
+    return [_rank(base, d, rules), _flip(base, d, rules), *_trim(base, d, rules), _leave_out(base, d, donors)]
 
 
 def _rank(base: Effect, d: Array, rules: Rules) -> Effect:
@@ -158,6 +164,31 @@ def _flip(base: Effect, d: Array, rules: Rules) -> Effect:
     return replace(base, estimate=ratio(test.mean), p=test.p, method=Method.SIGN_FLIP, status=EffectStatus.ESTIMATED).noting(
         {"smallest_p": max(smallest_p(d.size), 1 / test.flips), "flips": test.flips, "exact": test.exact}
     )
+
+
+def _trim(base: Effect, d: Array, rules: Rules) -> list[Effect]:
+    """Trimmed mean; nothing where there are too few pairs for one of them to be trimmed."""
+    if count_trimmed(d.size) == 0:
+        return []
+    fit = fit_trimmed_mean(d, level=rules.analysis.confidence)
+    return [base.estimated(fit, Method.TRIMMED).noting({"trimmed_each_end": count_trimmed(d.size)})]
+
+
+def _with_plates(base: Effect, pairs: Pairs, rules: Rules) -> list[Effect]:
+    """Plates as fixed effects where members of a pair were measured apart; nothing where plates and conditions cannot be told apart."""
+    plates = sorted({plate for reading in (*pairs.drug, *pairs.comparator) for plate in reading.plates})
+    moves = np.array([_shares(a, plates) - _shares(b, plates) for a, b in zip(pairs.drug, pairs.comparator, strict=True)])
+    apart = int(np.any(moves != 0, axis=1).sum()) if plates else 0
+    X = np.column_stack([np.ones(pairs.count), moves[:, :-1]]) if apart else np.ones((pairs.count, 0))
+    if not apart or np.linalg.matrix_rank(X) < X.shape[1] or pairs.count <= X.shape[1]:
+        return []
+    fit = fit_linear(pairs.differences[:, 0], X).contrast(np.eye(X.shape[1])[0], level=rules.analysis.confidence)
+    return [replace(base, basis=Basis(pairs, moves=moves[:, :-1])).estimated(fit, Method.PLATES).noting({"pairs_apart": apart})]
+
+
+def _shares(reading: Reading, plates: Sequence[str]) -> Array:
+    """Share of each plate in a value."""
+    return np.array([(plate in reading.plates) / len(reading.plates) for plate in plates]) if reading.plates else np.zeros(len(plates))
 
 
 def _leave_out(base: Effect, d: Array, donors: Sequence[str]) -> Effect:

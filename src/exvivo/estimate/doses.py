@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from exvivo.estimate.contrasts import Rules
-from exvivo.estimate.effect import Effect
-from exvivo.estimate.pairs import Reading
-from exvivo.numerics.inference import Array, Estimate, infer_t
+from exvivo.estimate.effect import Basis, Effect
+from exvivo.estimate.pairs import Pairs, Reading
+from exvivo.numerics.inference import Array, Estimate
 from exvivo.numerics.mixed import MixedFit, fit_mixed, indicate
 from exvivo.numerics.simultaneous import adjust_single_step, correlate, critical_value
 from exvivo.study.statuses import EffectRole, Method, Reason
@@ -37,6 +37,11 @@ class Series:
         """Levels beside the comparator."""
         return [level for level in self.levels if level != self.comparator]
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Levels with the comparator first."""
+        return self.comparator, *self.others
+
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
@@ -58,7 +63,9 @@ def estimate_series(base: Effect, series: Series, rules: Rules) -> Iterator[Effe
     used = _used(series)
     described = replace(base, role=EffectRole.SUPPLEMENTARY, donors=len({r.donor for r, _ in used}))
     left_out = sum(len(readings) for readings in series.levels.values()) - len(used)
-    described = replace(described, measurements=sum(r.measurements for r, _ in used)).noting({"values_left_out": left_out or None})
+    basis = Basis(Pairs((), (), single_drug=tuple(r for r, _ in used)), values=tuple(level for _, level in used), levels=series.order)
+    described = replace(described, basis=basis, measurements=sum(r.measurements for r, _ in used))
+    described = described.noting({"values_left_out": left_out or None})
     try:
         fitted = _fit(used, series)
     except (ValueError, np.linalg.LinAlgError):
@@ -81,7 +88,7 @@ def _used(series: Series) -> list[tuple[Reading, str]]:
 
 
 def _fit(used: Sequence[tuple[Reading, str]], series: Series) -> _Fitted:
-    order = (series.comparator, *series.others)
+    order = series.order
     y = np.array([reading.low for reading, _ in used])
     X = np.array([[1.0, *(float(level == other) for other in order[1:])] for _, level in used])
     return _Fitted(fit_mixed(y, X, [indicate([reading.donor for reading, _ in used])]), order)
@@ -110,6 +117,8 @@ def _trend(base: Effect, fitted: _Fitted, series: Series, rules: Rules) -> Effec
     scores = {level: steps[series.doses[level]] for level in series.levels}
     centre = float(np.mean(list(scores.values())))
     size = sum((score - centre) ** 2 for score in scores.values())
-    slope = fitted.fit.contrast(fitted.means({level: (score - centre) / size for level, score in scores.items()}))
-    told = infer_t(slope.estimate, slope.se, slope.df, level=rules.analysis.confidence)
-    return replace(base, contrast=TREND).estimated(told, Method.TREND).noting({"steps": len(steps) - 1})
+    weights = {level: (score - centre) / size for level, score in scores.items()}
+    slope = fitted.fit.contrast(fitted.means(weights), level=rules.analysis.confidence)
+    moves = np.array([[weights[level]] for level in series.order])
+    row = replace(base, contrast=TREND, basis=None if base.basis is None else replace(base.basis, moves=moves))
+    return row.estimated(slope, Method.TREND).noting({"steps": len(steps) - 1})

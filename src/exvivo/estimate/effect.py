@@ -7,10 +7,13 @@ exist stay empty (None); a limit at infinity is an empty limit.
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 
-from exvivo.numerics.inference import Estimate
+import numpy as np
+
+from exvivo.estimate.pairs import Pairs
+from exvivo.numerics.inference import Array, Estimate
 from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 RATIO, RATIO_OF_RATIOS, P_ONLY = "ratio", "ratio of ratios", "p only"
@@ -18,8 +21,30 @@ NO_FACTS: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """The data that an estimate rests on, from which its R call is written.
+
+    ``differences`` (n, 2) stand for those of the pairs where they are others, such as means over sera; ``values`` hold a
+    modifier's value of each pair, ``levels`` its levels in their order; ``moves`` (n, k) are a design beside the mean;
+    ``unseen`` is the variance that pairs share on curves. Readings without partners stand in ``pairs`` as single ones.
+    """
+
+    pairs: Pairs
+    differences: Array | None = None
+    values: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    moves: Array | None = None
+    unseen: float = 0.0
+
+    @property
+    def bounds(self) -> Array:
+        """Bounds of the ln ratios, shape (n, 2)."""
+        return self.pairs.differences if self.differences is None else self.differences
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
-    """One estimate: which, how large, from how many, by which method, with what status. Columns as in ``EFFECTS``."""
+    """One estimate: which, how large, from how many, by which method, with what status. Columns as in ``EFFECTS``, and its basis."""
 
     outcome: str
     readout: str
@@ -45,10 +70,16 @@ class Effect:
     status: EffectStatus = EffectStatus.NOT_ESTIMABLE
     reason: Reason | None = None
     detail: str | None = None
+    basis: Basis | None = field(default=None, compare=False, repr=False)
 
     def row(self) -> dict[str, object]:
         """Cells by column."""
-        return asdict(self)
+        return {column.name: getattr(self, column.name) for column in fields(self) if column.name != "basis"}
+
+    def resting_on(self, differences: Array) -> "Effect":
+        """The row with other differences behind it, shape (n,) or as bounds (n, 2)."""
+        bounds = differences if differences.ndim == 2 else np.column_stack([differences, differences])
+        return self if self.basis is None else replace(self, basis=replace(self.basis, differences=bounds))
 
     def estimated(self, fit: Estimate, method: Method) -> "Effect":
         """The row with t inference of a mean ln ratio."""

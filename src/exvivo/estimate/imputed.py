@@ -33,8 +33,8 @@ from exvivo.study.tables import SHARED_ERROR
 
 Analyse = Callable[[Pairs, "Moved", Rules], "Drawn"]
 
-DRAWS, FEWEST = 100, 50
-"""Draws, and how many of them must have an estimate; mixed models are fitted to no more than that."""
+DRAWS, MIXED_DRAWS, FEWEST = 100, 60, 50
+"""Draws, those of a mixed model, and how many must have an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,17 @@ def impute_calibration(effect: Effect, pairs: Pairs, shared: pl.DataFrame, rules
     """
     level = rules.analysis.confidence
     se = error_of(effect, level)
-    if se is None or effect.df is None or effect.estimate is None or not shared.height:
+    if se is None or effect.df is None or effect.estimate is None or not Curves.of(shared).loadings(pairs).size:
         return None
     analyse = _choose(effect, pairs)
-    drawn = analyse(pairs, draw_pairs(pairs, shared, rules, FEWEST if analyse is _analyse_crossed else DRAWS), rules)
     beside = replace(effect, role=EffectRole.SENSITIVITY)
-    if drawn.estimates.size < FEWEST:
-        return replace(beside, method=Method.IMPUTED).refused(Reason.NOT_CONVERGED)
+    try:
+        drawn = analyse(pairs, draw_pairs(pairs, shared, rules, MIXED_DRAWS if analyse is _analyse_crossed else DRAWS), rules)
+    except (ValueError, np.linalg.LinAlgError):
+        drawn = None
+    if drawn is None or drawn.estimates.size < FEWEST or not math.isfinite(drawn.variance):
+        refused = replace(beside, estimate=None, ci_low=None, ci_high=None, df=None, p=None, method=Method.IMPUTED)
+        return refused.refused(Reason.NOT_CONVERGED)
     combined = combine_reduced(drawn, Fitted(math.log(effect.estimate), se, effect.df), level)
     facts = {"draws": drawn.estimates.size, "drawn_share": 1 - combined.within / combined.total}
     return beside.estimated(combined.estimate, Method.IMPUTED).noting(facts)

@@ -14,11 +14,12 @@ from exvivo.engine import Parcel, rng_for
 from exvivo.estimate.contrasts import describe_pairs
 from exvivo.estimate.effect import Effect, ratio
 from exvivo.estimate.pairs import Pairs
-from exvivo.estimate.tasks import Task, pairs_of, tabulate
+from exvivo.estimate.tasks import Task, list_calls, pairs_of, tabulate
 from exvivo.numerics.inference import Array
-from exvivo.numerics.permutation import adjust_max_t
+from exvivo.numerics.permutation import MOST_DONORS, adjust_max_t
 from exvivo.numerics.ranks import smallest_p
 from exvivo.study.statuses import EffectRole, EffectStatus, Method
+from exvivo.study.tables import SUPPLEMENTARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def judge_family(family: Family) -> Parcel:
     """Sensitivity rows of a family; none where its readouts cannot be judged together."""
     pairs = [pairs_of(task, task.frame) for task in family.tasks]
     rows = _judge(family, pairs) if _together(family, pairs) else []
-    return Parcel({"supplementary": tabulate(rows)})
+    return Parcel({"supplementary": tabulate(rows), "calls": list_calls(rows, SUPPLEMENTARY.name, family.tasks[0])})
 
 
 def _together(family: Family, pairs: Sequence[Pairs]) -> bool:
@@ -64,7 +65,9 @@ def _judge(family: Family, pairs: Sequence[Pairs]) -> list[Effect]:
         row = describe_pairs(replace(task.base(), role=EffectRole.SENSITIVITY), one, wells=task.soluble)
         told = replace(row, method=Method.MAX_T, status=EffectStatus.ESTIMATED, p=float(test.p[k]), p_adjusted=float(test.p_step_down[k]))
         centre = float(np.mean(list(ratios[k].values())))
-        rows.append(replace(told, estimate=ratio(centre)).noting({"smallest_p": smallest_p(len(matrix))}))
+        rows.append(
+            replace(told, estimate=ratio(centre)).noting({"smallest_p": smallest_p(one.count), "exact": len(matrix) <= MOST_DONORS})
+        )
     return rows
 
 

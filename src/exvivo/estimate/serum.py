@@ -29,7 +29,7 @@ import numpy as np
 import polars as pl
 
 from exvivo.estimate.contrasts import Rules, bound_effect, estimate_pairs, list_free, list_sensitivities
-from exvivo.estimate.effect import Effect
+from exvivo.estimate.effect import Basis, Effect
 from exvivo.estimate.pairs import Pairs, Reading, bounds_of, mean_over_sera, pair_up
 from exvivo.numerics.crossed import fit_censored_crossed
 from exvivo.numerics.inference import Array, Estimate
@@ -59,13 +59,15 @@ def estimate_crossed(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
     counted = base.noting({"censored_pairs": int((~exact).sum()), "observed_pairs": int(exact.sum())})
     if _may_model(pairs, analysis):
         return _estimate_censored(counted, pairs, rules)
-    return bound_effect(counted, average_by_donor(pairs)[1], analysis)
+    means = average_by_donor(pairs)[1]
+    return bound_effect(counted.resting_on(means), means, analysis)
 
 
 def estimate_differences(base: Effect, pairs: Pairs, differences: Array, rules: Rules) -> Effect:
     """Mean of exact ln ratios (n,) with random donors and sera where they repeat."""
     repeated = _repeated(pairs)
     level = rules.analysis.confidence
+    base = base.resting_on(differences)
     if not repeated:
         return base.estimated(fit_mean(differences, level=level), Method.PAIRED_T)
     components = [indicate(labels) for labels in repeated.values()]
@@ -88,7 +90,9 @@ def estimate_between_sera(base: Effect, drug: Sequence[Reading], comparator: Seq
         return base.refused(Reason.TOO_FEW_DONORS, {"pairs": pairs.count, "needed": analysis.min_pairs})
     if not pairs.exact.all():
         return bound_effect(base.noting({"censored_pairs": int((~pairs.exact).sum())}), pairs.differences, analysis)
-    used = [(r, arm) for arm, readings in ((1.0, drug), (0.0, comparator)) for r in readings if r.donor in set(pairs.donors)]
+    kept = [tuple(reading for reading in arm if reading.donor in set(pairs.donors)) for arm in (drug, comparator)]
+    base = replace(base, basis=Basis(Pairs((), (), *kept)))
+    used = [(reading, arm) for arm, readings in zip((1.0, 0.0), kept, strict=True) for reading in readings]
     y = np.array([reading.low for reading, _ in used])
     X = np.column_stack([np.ones(len(used)), [arm for _, arm in used]])
     labels = {DONOR: [r.donor for r, _ in used], SERUM_DONOR: [r.serum_donor for r, _ in used]}
@@ -120,7 +124,7 @@ def list_crossed_sensitivities(base: Effect, pairs: Pairs, rules: Rules) -> list
     if len(donors) < rules.analysis.min_pairs:
         return []
     reused = SERUM_DONOR if SERUM_DONOR in _repeated(pairs) else None
-    beside = replace(base, role=EffectRole.SENSITIVITY).noting({"ignores": reused})
+    beside = replace(base, role=EffectRole.SENSITIVITY).noting({"ignores": reused}).resting_on(means)
     rows = list_free(beside, means, donors, rules)
     if pairs.exact.all():
         rows.insert(0, beside.estimated(fit_mean(means[:, 0], level=rules.analysis.confidence), Method.DONOR_MEANS))

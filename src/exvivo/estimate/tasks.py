@@ -14,6 +14,7 @@ import polars as pl
 from exvivo.engine import Parcel, digest_frame
 from exvivo.estimate.carried import Curves, carry_calibration, error_of, share_of_curves
 from exvivo.estimate.contrasts import Rules, describe_pairs, estimate_pairs, list_sensitivities
+from exvivo.estimate.diagnostics import leave_out, list_diagnostics, list_ratios
 from exvivo.estimate.doses import Series, estimate_series, is_series
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
 from exvivo.estimate.imputed import impute_calibration
@@ -29,6 +30,7 @@ from exvivo.estimate.pairs import (
     rows_at,
     sera_differ,
 )
+from exvivo.estimate.rcalls import write_call
 from exvivo.estimate.serum import (
     carries_over,
     estimate_between_sera,
@@ -41,12 +43,16 @@ from exvivo.estimate.shares import KnownErrors, share_variance
 from exvivo.estimate.statistics import STATISTICS, as_statistic
 from exvivo.estimate.subgroups import estimate_modifier, lay_out
 from exvivo.numerics.inference import Array
+from exvivo.numerics.paired import design_levels
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.model import Analysis, ElisaReadout, Experiment, Factor, FlowReadout, Modifier, ModifierKind, Outcome, TableReadout
 from exvivo.study.protocol import AnalysisPlan
 from exvivo.study.run import SharedError
 from exvivo.study.statuses import EffectRole, Method, Reason, Severity
-from exvivo.study.tables import EFFECTS, Table
+from exvivo.study.tables import EFFECTS, SUPPLEMENTARY, Table
+
+CALLS_SCHEMA = {column.name: column.dtype for column in CALLS.columns}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,30 @@ class Task:
 
 
 def estimate_task(task: Task) -> Parcel:
-    """The registered row of a task, and the rows beside it."""
+    """The registered row of a task and the rows beside it, with the pairs, diagnostics and R calls behind them."""
     registered, *beside = _estimate(task)
-    return Parcel({"effects": tabulate([registered]), "supplementary": tabulate(beside)})
+    without = leave_out(registered)
+    return Parcel(
+        {
+            "effects": tabulate([registered]),
+            "supplementary": tabulate(beside),
+            "ratios": RATIOS.from_rows(list_ratios(registered, without)).frame,
+            "diagnostics": DIAGNOSTICS.from_rows(list_diagnostics(registered, without, task.analysis)).frame,
+            "calls": list_calls([registered], EFFECTS.name, task).vstack(list_calls(beside, SUPPLEMENTARY.name, task)),
+        }
+    )
+
+
+def list_calls(effects: Sequence[Effect], table: str, task: Task) -> pl.DataFrame:
+    """R code of rows, empty where there is none, so that their places can be counted over all tasks."""
+    calls = [write_call(effect, task.analysis.confidence) for effect in effects]
+    columns = {
+        "table": [table] * len(calls),
+        "packages": [",".join(call.packages) if call else None for call in calls],
+        "tolerance": [call.tolerance if call else None for call in calls],
+        "code": [call.code if call else None for call in calls],
+    }
+    return pl.DataFrame(columns, schema={name: CALLS_SCHEMA[name] for name in columns})
 
 
 def tabulate(rows: Sequence[Effect]) -> pl.DataFrame:
@@ -331,17 +358,21 @@ def _carry(effect: Effect, pairs: Pairs, task: Task, weights: Array | None = Non
 
 
 def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: Modifier) -> Iterator[Effect]:
-    """Rows of a modifier: its effect carries what of the curves goes with its values, beyond what the scatter around it shows."""
+    """Rows of a modifier: its effect carries what of the curves goes with its values, its levels what their donors share."""
     registered, *beside = rows
-    if registered.method is not Method.LINEAR:
-        yield from rows
-        return
-    used, _, design = lay_out(pairs, _values(task), modifier, task.analysis.min_per_level)
-    carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
-    yield carried
-    if carried.ci_high != registered.ci_high:
-        yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
-    yield from beside
+    used, values, design = lay_out(pairs, _values(task), modifier, task.rules)
+    if registered.method is Method.LINEAR:
+        carried = _carry(registered, used, task, np.linalg.pinv(design)[1], design)
+        yield carried
+        if carried.ci_high != registered.ci_high:
+            yield replace(registered, role=EffectRole.SENSITIVITY).noting({"ignores": "calibration"})
+    else:
+        yield registered
+    levels = design_levels(values, sorted(set(values))) if modifier.kind is not ModifierKind.CONTINUOUS else design
+    for row in beside:
+        inside = np.array([value == row.level for value in values], dtype=np.float64)
+        of_level = row.role is EffectRole.LEVEL and row.method is Method.LINEAR and inside.any()
+        yield _carry(row, used, task, inside / inside.sum(), levels) if of_level else row
 
 
 def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:

@@ -78,7 +78,7 @@ def climb(score: Score, rows: Rows, start: Array, how: Climb, *, curvature: Arra
         if not active.size:
             break
         at, value, gradient = _read(score, rows[active], here.at[active] + step)
-        better = value >= here.value[active] - ROUNDING
+        better = (value >= here.value[active] - ROUNDING) & np.isfinite(gradient).all(axis=1)
         up, down = active[better], active[~better]
         learnt, usable = _learn(here.curvature[up], step[better], here.gradient[up] - gradient[better])
         here.put(up, Summit(at[better], value[better], gradient[better], learnt))
@@ -101,6 +101,7 @@ def look(score: Score, rows: Rows, at: Array, *, central: bool = False) -> Summi
 
 
 def _read(score: Score, rows: Rows, at: Array) -> tuple[Array, Array, Array]:
+    """What `Summit` holds but for the curvature."""
     return at, *score(rows, at)
 
 
@@ -124,8 +125,8 @@ def _step(here: Summit, how: Climb, share: Array) -> tuple[Array, Array]:
     fixed = ((here.at <= box[0]) & (gradient < 0)) | ((here.at >= box[1]) & (gradient > 0))
     fixed[:, list(how.held)] = True
     slope = np.where(fixed, 0.0, gradient)
-    either = fixed[:, :, None] | fixed[:, None, :]
-    matrix = np.where(either, np.eye(here.at.shape[1]), here.curvature)
+    unknown = fixed[:, :, None] | fixed[:, None, :] | ~np.isfinite(here.curvature).all(axis=(1, 2), keepdims=True)
+    matrix = np.where(unknown, np.eye(here.at.shape[1]), here.curvature)
     root, axes = np.linalg.eigh(matrix)
     size = np.maximum(np.abs(root), 1e-8)
     step = share[:, None] * np.einsum("rij,rj->ri", axes, np.einsum("rji,rj->ri", axes, slope) / size)

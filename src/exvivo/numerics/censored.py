@@ -12,6 +12,12 @@ number of pairs with at least one measured value (a pair that is censored in bot
 about the ratio, but stays in the likelihood). When the limits recede the result becomes the paired t test
 exactly; chi-square quantiles would be too narrow at this n.
 
+What it gives, simulated with 2,000 studies of each kind (donor SD 0.6, residual SD 0.3; 20 or 40 % of the drug arm
+censored, the comparator at the same limit or not at all; true ratio 1 or 0.6): with 12, 20 and 40 pairs the 95 %
+interval covers in 94.4 to 96.9 %, and no difference is rejected in 3.1 to 5.6 %, Monte-Carlo error 0.5; the rule as
+a whole (paired t, this model, or sign test) rejects in 3.0 to 5.6 %. With 8 pairs the model covers in 95.0 to 97.2 %
+and the rule rejects in 1.6 to 4.1 %; with 6 pairs the model is never used and the rule rejects in 0.6 to 1.6 %.
+
 Everything is computed for a batch of studies of the same size at once (`fit_censored_batch`); a single
 comparison is a batch of one, so both give the same numbers.
 """
@@ -99,7 +105,7 @@ class CensoredFits:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Studies scaled to be of order 1, and by study (s,) the scaling, what there is to fit, and which bounds begin the search."""
+    """Studies scaled to be of order 1, and by study (s,) where the search begins, the scaling, and what there is to fit."""
 
     packed: PackedPairs
     start: Array
@@ -188,17 +194,18 @@ def estimate_censored_batch(drug: ArrayLike, comparator: ArrayLike) -> tuple[Arr
     rows = np.flatnonzero(pairs.varies & (pairs.measured >= FEWEST_MEASURED_PAIRS))
     top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)
     found = np.full((2, len(pairs.scale)), np.nan)
-    found[:, rows] = np.array([top.at[:, 0], np.sqrt(np.linalg.inv(top.curvature)[:, 0, 0])]) * pairs.scale[rows]
+    found[:, rows] = np.array([top.at[:, 0], _error(top)]) * pairs.scale[rows]
     return found[0], found[1]
 
 
 def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
     """Fits of some studies, in the units of the bounds."""
     top = look(pairs.score, rows, _maximise(pairs, rows).at, central=True)
-    se = np.sqrt(np.linalg.inv(top.curvature)[:, 0, 0])
+    se = _error(top)
+    stride = np.where(np.isnan(se), 0.5, se)
     df = pairs.informative[rows] - 1
     cutoff = np.asarray((df + 1) * np.log1p(special.stdtrit(df, 0.5 + level / 2) ** 2 / df), dtype=np.float64)
-    low, high = (_limit(pairs, rows, top, side * se, cutoff) for side in (-1.0, 1.0))
+    low, high = (_limit(pairs, rows, top, side * stride, cutoff) for side in (-1.0, 1.0))
     ratio = _profile(pairs, rows, top, np.zeros(len(rows)))[0]
     full, scale, centre = top.at @ pairs.free.T, pairs.scale[rows], pairs.centre[rows]
     return CensoredFits(
@@ -291,6 +298,12 @@ def _profile(pairs: _Pairs, rows: Rows, top: Summit, difference: Array) -> tuple
     return np.maximum(0.0, 2 * (top.value - best.value)), best
 
 
+def _error(top: Summit) -> Array:
+    """Standard error (r,) of the mean difference from the observed information; NaN where that is not of a maximum."""
+    variance = np.linalg.pinv(top.curvature)[:, 0, 0]
+    return np.asarray(np.sqrt(np.where(variance > 0, variance, np.nan)), dtype=np.float64)
+
+
 def _hold(pairs: _Pairs, rows: Rows, start: Array, curvature: Array, flat: float = 1e-13) -> Summit:
     """Maximum with the mean difference held."""
     return climb(pairs.score, rows, start, Climb(pairs.box, held=(0,), flat=flat), curvature=curvature)
@@ -298,7 +311,7 @@ def _hold(pairs: _Pairs, rows: Rows, start: Array, curvature: Array, flat: float
 
 def _follow(here: Summit, difference: Array) -> Array:
     """Parameters at another mean difference (r,), the others moving along the ridge."""
-    tangent = -np.linalg.solve(here.curvature[:, 1:, 1:], here.curvature[:, 1:, :1])[:, :, 0]
+    tangent = -(np.linalg.pinv(here.curvature[:, 1:, 1:]) @ here.curvature[:, 1:, :1])[:, :, 0]
     change = (difference - here.at[:, 0])[:, None]
     return np.column_stack([difference, here.at[:, 1:] + tangent * change])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 Array = NDArray[np.float64]
@@ -60,6 +60,43 @@ def power_of_difference(n1: float, n2: float, effect: float, sd: float, *, alpha
     Reference: R ``pwr::pwr.t2n.test``, case c23.
     """
     return _power_of_t(n1 + n2 - 2, abs(effect) / (_positive(sd) * float(np.sqrt(1 / n1 + 1 / n2))), alpha, Rejects.EITHER)
+
+
+def power_of_slope(effect: float, modifier: ArrayLike, sd: float, *, alpha: float = 0.05) -> float:
+    """Power of the t test of a slope: a modifier that is a score.
+
+    Parameters
+    ----------
+    effect : change of the ln ratio for each unit of the modifier
+    modifier : shape (n,), its values in the study
+    sd : SD of the ln ratios about the line
+    """
+    x = np.asarray(modifier, dtype=np.float64)
+    return _power_of_t(x.size - 2, abs(effect) * float(np.sqrt(((x - x.mean()) ** 2).sum())) / _positive(sd), alpha, Rejects.EITHER)
+
+
+def power_of_levels(sizes: ArrayLike, effects: ArrayLike, sd: float, *, alpha: float = 0.05) -> float:
+    """Power of the joint F test that a modifier of several levels changes the ln ratio.
+
+    Parameters
+    ----------
+    sizes, effects : shape (k,), donors in each level and its mean ln ratio
+    sd : SD of the ln ratios within levels
+
+    Notes
+    -----
+    Reference: R ``power.anova.test`` for equal sizes.
+    """
+    n, mean = np.asarray(sizes, dtype=np.float64), np.asarray(effects, dtype=np.float64)
+    between = float((n * (mean - (n @ mean) / n.sum()) ** 2).sum())
+    df, residual = n.size - 1, float(n.sum()) - n.size
+    critical = float(special.fdtri(df, residual, 1 - alpha))
+    return float(1 - special.ncfdtr(df, residual, between / _positive(sd) ** 2, critical)) if between else alpha
+
+
+def half_width_of_difference(n1: float, n2: float, sd: float, *, level: float = 0.95) -> float:
+    """Half the width of the interval of a ln ratio of ratios between two levels, for ln ratios with this SD."""
+    return float(special.stdtrit(n1 + n2 - 2, (1 + level) / 2)) * sd * float(np.sqrt(1 / n1 + 1 / n2))
 
 
 def power_of_correlation(n: float, r: float, *, alpha: float = 0.05) -> float:

@@ -176,13 +176,17 @@ def invert_signed_rank(differences: ArrayLike, *, level: float = 0.95) -> tuple[
 
 
 def invert_sums(candidates: Array, sums: Array, expected: float, quantiles: tuple[float, float]) -> tuple[float, float, float]:
-    """Estimate and limits among sorted candidates for a shift, by the rank sum that is left after each is taken away."""
+    """Estimate and limits among sorted candidates for a shift, by the rank sum that is left after each is taken away.
+
+    The estimate is infinite where no candidate leaves more, or less, than the expected sum.
+    """
     lower, upper = quantiles
     low = float(candidates[0]) if upper >= sums.max() else float(candidates[sums > upper].max())
     high = float(candidates[-1]) if lower <= sums.min() else float(candidates[sums <= lower].min())
-    below, above = candidates[sums <= np.ceil(expected)], candidates[sums > expected]
-    middle = (below.min() + above.max()) / 2 if below.size and above.size else np.median(candidates)
-    return float(middle), low, high
+    below = candidates[sums <= np.ceil(expected)].min(initial=np.inf)
+    above = candidates[sums > expected].max(initial=-np.inf)
+    with np.errstate(invalid="ignore"):
+        return float((below + above) / 2), low, high
 
 
 def walsh_averages(differences: ArrayLike) -> Array:

@@ -38,6 +38,7 @@ class Shape:
     Attributes
     ----------
     components : for each component the pairs (a, b) of factors whose Z_a Z_b' it multiplies; a covariance has two
+    terms : the factors of each term
     positions : for each factor pair (row, column) of the triangles its parameter
     scalar : shape (p,), parameters that are a variance themselves
     lower : shape (p,), bounds
@@ -45,6 +46,7 @@ class Shape:
     """
 
     components: tuple[Pairs, ...]
+    terms: tuple[range, ...]
     positions: dict[tuple[int, int], int]
     scalar: NDArray[np.bool_]
     lower: Array
@@ -86,45 +88,38 @@ class Whitened:
 def shape_terms(sizes: Sequence[int]) -> Shape:
     """Parameters of random terms with the given numbers of factors."""
     components: list[Pairs] = []
+    terms: list[range] = []
     positions: dict[tuple[int, int], int] = {}
+    straight: list[tuple[int, int]] = []
     curved: list[tuple[int, int, int]] = []
-    first = 0
-    for size in sizes:
+    for first, size in zip(np.cumsum([0, *sizes])[:-1].tolist(), sizes, strict=True):
         factors = range(first, first + size)
-        positions.update({(row, column): len(positions) + k for k, (row, column) in enumerate(_triangle(factors))})
+        terms.append(factors)
+        triangle = [(row, column) for row in factors for column in range(first, row + 1)]
+        positions.update({cell: len(positions) + k for k, cell in enumerate(triangle)})
         for a, b in [(f, f) for f in factors] + list(combinations(factors, 2)):
-            if size > 1:
-                curved += [(len(components), positions[a, c], positions[b, c]) for c in range(first, min(a, b) + 1)]
+            k = len(components)
             components.append(((a, b),) if a == b else ((a, b), (b, a)))
-        first += size
-    linear, bends = _coefficients(components, positions, curved, sizes)
+            if size == 1:
+                straight.append((k, positions[a, b]))
+            else:
+                curved += [(k, positions[a, c], positions[b, c]) for c in range(first, a + 1)]
+    linear = np.zeros((len(components), len(positions)))
+    bends = np.zeros((len(components), len(positions), len(positions)))
+    for k, i in straight:
+        linear[k, i] = 1.0
+    for k, i, j in curved:
+        bends[k, i, j] += 1.0
+        bends[k, j, i] += 1.0
     return Shape(
         components=tuple(components),
+        terms=tuple(terms),
         positions=positions,
         scalar=np.asarray(linear.any(axis=0)),
         lower=np.array([0.0 if row == column else -np.inf for row, column in positions]),
         linear=linear,
         bends=bends,
     )
-
-
-def _triangle(factors: range) -> list[tuple[int, int]]:
-    return [(row, column) for row in factors for column in factors if column <= row]
-
-
-def _coefficients(
-    components: Sequence[Pairs], positions: dict[tuple[int, int], int], curved: Sequence[tuple[int, int, int]], sizes: Sequence[int]
-) -> tuple[Array, Array]:
-    alone = {first for first, size in zip(np.cumsum([0, *sizes])[:-1].tolist(), sizes, strict=True) if size == 1}
-    linear = np.zeros((len(components), len(positions)))
-    bends = np.zeros((len(components), len(positions), len(positions)))
-    for k, pairs in enumerate(components):
-        if pairs[0][0] in alone:
-            linear[k, positions[pairs[0]]] = 1.0
-    for k, i, j in curved:
-        bends[k, i, j] += 1.0
-        bends[k, j, i] += 1.0
-    return linear, bends
 
 
 def project(y: Array, X: Array, Zs: Sequence[Array], shape: Shape) -> Contrasts:
@@ -229,38 +224,41 @@ def maximise(c: Contrasts) -> Array:
         for start in _STARTS
     ]
     best = min(found, key=lambda result: float(result.fun))
-    x = np.where(shape.scalar & (best.x < _ZERO), 0.0, best.x)
-    inside = _polish(x, c)
-    narrow = _narrowed(inside, shape)
-    if narrow is None:
+    inside = _polish(_close(np.where(shape.scalar & (best.x < _ZERO), 0.0, best.x), shape, 0.0), c)
+    narrow = _close(inside, shape, _NARROW)
+    if (narrow == inside).all():
         return inside
     edge = _polish(narrow, c)
     slack = 1e-10 * abs(criterion(inside, c)[0])
     return edge if criterion(edge, c)[0] <= criterion(inside, c)[0] + slack else inside
 
 
-def _narrowed(x: Array, shape: Shape) -> Array | None:
-    """The same covariances, with triangles that are nearly singular made so; None if there are none."""
-    narrow = x.copy()
-    changed = False
-    for (row, column), k in shape.positions.items():
-        if row != column or shape.scalar[k]:
-            continue
-        along = [narrow[shape.positions[row, c]] for c in range(row) if (row, c) in shape.positions]
-        if 0 < narrow[k] <= _NARROW * float(np.hypot(narrow[k], np.linalg.norm(along))) or 0 < narrow[k] < 1e-4:
-            changed = True
-            _drop_column(narrow, shape, row)
-    return narrow if changed else None
+def _close(x: Array, shape: Shape, share: float) -> Array:
+    """The same, with triangles whose diagonal is at most a share of its row put on the boundary: empty columns there."""
+    closed = x.copy()
+    for factors in shape.terms:
+        cells = [(i, j, shape.positions[row, column]) for i, row in enumerate(factors) for j, column in enumerate(factors) if j <= i]
+        L = np.zeros((len(factors), len(factors)))
+        for i, j, k in cells:
+            L[i, j] = x[k]
+        small = np.diag(L) <= share * np.linalg.norm(L, axis=1) + _ZERO
+        if len(factors) > 1 and small.any():
+            L[small, small] = 0.0
+            emptied = _refactor(L @ L.T)
+            for i, j, k in cells:
+                closed[k] = emptied[i, j]
+    return closed
 
 
-def _drop_column(x: Array, shape: Shape, column: int) -> None:
-    """Take a column out of its triangle; what its rows lose is kept as their own variance."""
-    for (row, other), k in shape.positions.items():
-        if other == column:
-            own = shape.positions[row, row]
-            if row != column:
-                x[own] = float(np.hypot(x[own], x[k]))
-            x[k] = 0.0
+def _refactor(M: Array) -> Array:
+    """Triangle L of a positive semidefinite M = L L', with an empty column for every pivot that is zero."""
+    L = np.zeros_like(M)
+    for j in range(len(M)):
+        pivot = M[j, j] - float(L[j] @ L[j])
+        if pivot > 1e-12 * M[j, j] + _ZERO**2:
+            L[j, j] = np.sqrt(pivot)
+            L[j + 1 :, j] = (M[j + 1 :, j] - L[j + 1 :] @ L[j]) / L[j, j]
+    return L
 
 
 def free_parameters(x: Array, shape: Shape) -> NDArray[np.bool_]:

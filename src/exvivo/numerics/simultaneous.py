@@ -11,6 +11,7 @@ the result reproducible; its error is returned beside it.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from types import MappingProxyType
 
@@ -60,7 +61,7 @@ def enclose_t(limits: ArrayLike, correlation: ArrayLike, df: float) -> Probabili
     rank = loadings.shape[1]
     if rank == 1:
         return Probability(_enclose_one(t, loadings[:, 0], df), 0.0)
-    draws = [_integrate(t, loadings, df, seed) for seed in range(_SCRAMBLES)]
+    draws = [_integrate(t, loadings, df, points) for points in _scrambled_points(rank)]
     return Probability(float(np.mean(draws)), float(np.std(draws, ddof=1) / np.sqrt(_SCRAMBLES)))
 
 
@@ -85,9 +86,17 @@ def _pivoted_root(R: Array, t: Array) -> Array:
     return np.where(np.abs(loadings) < 1e-12, 0.0, loadings)
 
 
-def _integrate(t: Array, loadings: Array, df: float, seed: int) -> float:
+@lru_cache(maxsize=16)
+def _scrambled_points(rank: int) -> Array:
+    """Points in the unit cube, shape (scrambles, points, rank); the same in every call."""
+    seeds = range(_SEED, _SEED + _SCRAMBLES)
+    points = np.array([stats.qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(seed)).random_base2(_POINTS) for seed in seeds])
+    points.flags.writeable = False
+    return points
+
+
+def _integrate(t: Array, loadings: Array, df: float, u: Array) -> float:
     rank = loadings.shape[1]
-    u = stats.qmc.Sobol(rank, scramble=True, rng=np.random.default_rng(_SEED + seed)).random_base2(_POINTS)
     scale = np.sqrt(stats.chi2.ppf(u[:, 0], df) / df) if np.isfinite(df) else np.ones(len(u))
     last = [int(np.flatnonzero(np.abs(row) > 1e-8).max()) for row in loadings]
     z = np.zeros((len(u), rank))

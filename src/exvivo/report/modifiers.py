@@ -1,49 +1,79 @@
-"""Effects and outcomes -> the section on modifiers: levels, forest rows, cross-tables.
+"""Effects -> the section on modifiers: levels, forest rows, and what each interaction could have found.
 
-The only p of a modifier is that of its interaction; levels have ratios without p. Cross-tables count donors of the
-analysis set, by the levels that the protocol names.
+The only p of a modifier is that of its interaction; levels have ratios without p. What an interaction could have found is printed beside
+what it found, whatever that is.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from statistics import median
+from dataclasses import dataclass
 
-import polars as pl
-
-from exvivo.report.figures import ForestRow
+from exvivo.report.crosstables import shorten
+from exvivo.report.figures import ForestRow, Interval, ModifierRow
 from exvivo.report.numbers import print_interval, print_number, print_p
-from exvivo.report.sections import (
-    Grid,
-    GridRow,
-    heads,
-    name_contrast,
-    outcomes_with_modifiers,
-    percent,
-    print_count,
-    print_ratio,
-    real,
-    tell_status,
-)
+from exvivo.report.sections import Grid, GridRow, heads, name_contrast, percent, print_count, print_ratio, real, tell_status
 from exvivo.report.wording import Wording
-from exvivo.study.model import Modifier, ModifierKind, Outcome
-from exvivo.study.protocol import Protocol
+from exvivo.study.model import Modifier, ModifierKind
 from exvivo.study.run import Run
-from exvivo.study.statuses import EffectRole, Reason
+from exvivo.study.statuses import EffectRole, Method, Reason
 
 Row = Mapping[str, object]
-MISSING = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """A registered row of a modifier, its levels, their shrunken rows by level, and the corrected slope."""
+
+    modifier: Modifier
+    registered: Row
+    levels: tuple[Row, ...]
+    shrunken: Mapping[str, Row]
+    corrected: Row | None
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """Parameters in the detail of the registered row."""
+        held: Mapping[str, object] = json.loads(str(self.registered["detail"])) if self.registered["detail"] else {}
+        return held
+
+
+def collect_modified(run: Run) -> list[Modified]:
+    """Registered rows of modifiers with what stands beside them, in registry order."""
+    beside: dict[tuple[object, ...], list[Row]] = {}
+    for row in run.effects.supplementary.rows():
+        beside.setdefault(_key(row), []).append(row)
+    registered = [row for row in run.effects.effects.rows() if row["modifier"]]
+    return [_gather(run.protocol.analysis.modifiers[str(row["modifier"])], row, beside.get(_key(row), [])) for row in registered]
+
+
+def _key(row: Row) -> tuple[object, ...]:
+    return row["outcome"], row["readout"], row["modifier"]
+
+
+def _gather(modifier: Modifier, registered: Row, beside: Sequence[Row]) -> Modified:
+    levels = [row for row in beside if row["role"] == EffectRole.LEVEL]
+    shrunken = {str(row["level"]): row for row in levels if row["method"] == Method.SHRUNKEN}
+    plain = tuple(row for row in levels if row["method"] != Method.SHRUNKEN)
+    return Modified(modifier, registered, plain, shrunken, next((row for row in beside if row["method"] == Method.CALIBRATED), None))
 
 
 def list_levels(run: Run, words: Wording) -> Grid:
-    """Each modifier with its interaction, then its levels with donors and ratios."""
+    """Each modifier with its interaction, then its levels with donors and ratios, plain and shrunken."""
     rows: list[GridRow] = []
-    for effect, levels in _by_modifier(run):
-        modifier = run.protocol.analysis.modifiers[str(effect["modifier"])]
-        rows.append(GridRow((modifier.label, name_contrast(effect, run.protocol, words), *_numbers(effect), tell_status(effect, words))))
-        rows += [GridRow(("", str(row["level"] or ""), *_numbers(row), tell_status(row, words)), "muted") for row in levels]
+    for one in collect_modified(run):
+        named = name_contrast(one.registered, run.protocol, words)
+        told = " ".join(filter(None, [tell_status(one.registered, words), _tell_reliability(one, words)]))
+        rows.append(GridRow((one.modifier.label, named, *_numbers(one.registered), "", told)))
+        if one.corrected is not None:
+            told = tell_status(one.corrected, words)
+            rows.append(GridRow(("", words.say("words", "corrected"), *_numbers(one.corrected), "", told), "muted"))
+        for row in one.levels:
+            level = str(row["level"])
+            shrunken = print_ratio(one.shrunken[level]) if level in one.shrunken else ""
+            rows.append(GridRow(("", level, *_numbers(row), shrunken, tell_status(row, words)), "muted"))
     interval = words.say("column", "interval", {"confidence": percent(run.protocol.analysis.rules.confidence)})
-    names = (*heads(words, "modifier", "level", "donors", "ratio"), interval, *heads(words, "p", "p_adjusted", "detail"))
-    return Grid(names, tuple(rows), frozenset({2, 3, 4, 5, 6}))
+    names = (*heads(words, "modifier", "level", "donors", "ratio"), interval, *heads(words, "p", "p_adjusted", "shrunken", "detail"))
+    return Grid(names, tuple(rows), frozenset(range(2, 8)))
 
 
 def _numbers(row: Row) -> tuple[str, ...]:
@@ -51,29 +81,103 @@ def _numbers(row: Row) -> tuple[str, ...]:
     return print_count(row["donors"]), print_ratio(row), interval, print_p(real(row["p"])), print_p(real(row["p_adjusted"]))
 
 
-def _by_modifier(run: Run) -> list[tuple[Row, list[Row]]]:
-    beside = [row for row in run.effects.supplementary.rows() if row["role"] == EffectRole.LEVEL]
-    return [
-        (effect, [row for row in beside if all(row[key] == effect[key] for key in ("outcome", "readout", "modifier"))])
-        for effect in run.effects.effects.rows()
-        if effect["modifier"]
+def _tell_reliability(one: Modified, words: Wording) -> str:
+    """What the error of a score does to its slope; empty where the protocol names none."""
+    share = real(one.facts.get("reliability"))
+    if share is None:
+        return ""
+    values = {"sd": f"{one.modifier.measurement_sd:g}", "reliability": f"{share:.2f}"}
+    return words.say("words", "reliability" if share > 0 else "no_reliability", values)
+
+
+def list_precision(run: Run, words: Wording) -> Grid:
+    """What the numbers of donors let each interaction find, by the SD of these donors and by the planned one."""
+    rows = [
+        GridRow((shorten(one.modifier.label), _print_donors(one), words.say("precision", name), *_print_precision(told, words)))
+        for one in collect_modified(run)
+        for name in ("precision", "planned")
+        if isinstance(told := one.facts.get(name), Mapping)
     ]
+    return Grid(heads(words, "modifier", "donors", "sd_from", "sd", "half_width", "detectable"), tuple(rows), frozenset({3, 4, 5}))
 
 
-def forest_of_modifiers(run: Run, words: Wording) -> tuple[ForestRow, ...]:
-    """Rows of the forest plot: a heading with the interaction's p, grey levels, the black ratio of ratios."""
-    rows: list[ForestRow] = []
-    for effect, levels in _by_modifier(run):
-        modifier = run.protocol.analysis.modifiers[str(effect["modifier"])]
-        p = print_p(real(effect["p"]))
-        rows.append(ForestRow(_short(modifier.label), "head", texts=("", "", p)))
-        rows += [
-            ForestRow(str(row["level"] or ""), "level", *_interval(row), (print_count(row["donors"]), _ratio(row, words))) for row in levels
-        ]
-        if effect["reason"] != Reason.JOINT_TEST_ONLY:
-            contrast = name_contrast(effect, run.protocol, words)
-            rows.append(ForestRow(contrast, "main", *_interval(effect), (print_count(effect["donors"]), _ratio(effect, words))))
+def _print_donors(one: Modified) -> str:
+    return ", ".join(f"{row['level']} {row['donors']}" for row in one.levels) or print_count(one.registered["donors"])
+
+
+def _print_precision(told: Mapping[str, object], words: Wording) -> tuple[str, str, str]:
+    half, found, spread = (real(told.get(name)) for name in ("half_width_fold", "detectable_fold", "detectable_between_fold"))
+    width = words.say("words", "fold", {"fold": print_number(half)}) if half is not None else ""
+    if spread is not None:
+        return print_number(real(told["sd"])), width, words.say("words", "spread_fold", {"fold": print_number(spread)})
+    ends = {"low": print_number(1 / found), "high": print_number(found)} if found else {"low": "", "high": ""}
+    return print_number(real(told["sd"])), width, words.say("words", "either", ends)
+
+
+def forest_of_modifiers(run: Run, words: Wording) -> tuple[ModifierRow, ...]:
+    """Rows of the forest: a heading with the interaction's p, levels, slopes, and all donors at the end."""
+    rows: list[ModifierRow] = []
+    for one in collect_modified(run):
+        rows.append(ModifierRow(shorten(one.modifier.label), "head", texts=("", "", "", print_p(real(one.registered["p"])))))
+        rows += _slopes(one, run, words) if one.modifier.kind is ModifierKind.CONTINUOUS else _levels(one, words)
+    overall = _overall(run)
+    if rows and overall is not None:
+        texts = (print_count(overall["donors"]), _ratio(overall, words), "", "")
+        rows.append(ModifierRow(words.say("words", "all_donors"), "overall", _interval(overall), texts=texts))
     return tuple(rows)
+
+
+def _slopes(one: Modified, run: Run, words: Wording) -> list[ModifierRow]:
+    """The registered slope, and the corrected one under it, hollow."""
+    row = one.registered
+    label = name_contrast(row, run.protocol, words).removeprefix(words.say("words", "ratio_of_ratios_head"))
+    rows = [ModifierRow(label, "main", modification=_interval(row), texts=(print_count(row["donors"]), "", _ratio(row, words), ""))]
+    if one.corrected is not None:
+        texts = ("", "", _ratio(one.corrected, words), "")
+        rows.append(ModifierRow(words.say("words", "corrected"), "main", modification=_interval(one.corrected), hollow=True, texts=texts))
+    return rows
+
+
+def _levels(one: Modified, words: Wording) -> list[ModifierRow]:
+    """Levels in the order of the model; a binary modifier's ratio of ratios stands at the level above the line."""
+    rows = []
+    binary = one.modifier.kind is ModifierKind.BINARY
+    for row in one.levels:
+        level = str(row["level"])
+        compared = binary and level == one.modifier.yes_label
+        against = words.say("words", "reference") if binary and not compared else ""
+        rows.append(
+            ModifierRow(
+                level,
+                "main",
+                _interval(row),
+                real(one.shrunken[level]["estimate"]) if level in one.shrunken else None,
+                _interval(one.registered) if compared else (None, None, None),
+                texts=(print_count(row["donors"]), _ratio(row, words), _ratio(one.registered, words) if compared else against, ""),
+            )
+        )
+    return rows
+
+
+def _overall(run: Run) -> Row | None:
+    """Registered ratio of all donors: the same readout, contrast and set as that of the modifiers."""
+    outcomes = {outcome.id: outcome for outcome in run.protocol.analysis.outcomes}
+    rows = run.effects.effects.rows()
+    modified = next((row for row in rows if row["modifier"]), None)
+    if modified is None:
+        return None
+    asked = outcomes[str(modified["outcome"])]
+    return next(
+        (
+            row
+            for row in rows
+            if not row["modifier"]
+            and row["estimate"] is not None
+            and (row["readout"], row["contrast"]) == (modified["readout"], modified["contrast"])
+            and outcomes[str(row["outcome"])].set == asked.set
+        ),
+        None,
+    )
 
 
 def forest_of_outcomes(run: Run, words: Wording) -> tuple[ForestRow, ...]:
@@ -92,82 +196,14 @@ def forest_of_outcomes(run: Run, words: Wording) -> tuple[ForestRow, ...]:
     return tuple(rows)
 
 
-def tell_dependence(run: Run, words: Wording) -> str:
-    """That the modifiers describe the same donors; empty when there is but one."""
-    names = dict.fromkeys(name for outcome in outcomes_with_modifiers(run.protocol) for name in outcome.modifiers)
-    labels = [_short(run.protocol.analysis.modifiers[name].label) for name in names]
-    return words.say("prose", "not_independent", {"modifiers": ", ".join(labels)}) if len(labels) > 1 else ""
-
-
-def _short(label: str) -> str:
-    return label.partition(" (")[0]
-
-
-def _interval(row: Row) -> tuple[float | None, float | None, float | None]:
+def _interval(row: Row) -> Interval:
     return real(row["estimate"]), real(row["ci_low"]), real(row["ci_high"])
 
 
 def _ratio(row: Row, words: Wording) -> str:
     estimate, low, high = _interval(row)
-    if estimate is None:
-        return print_interval(low, high) or words.say("effect_status", str(row["status"]))
-    return f"{print_number(estimate)} ({print_interval(low, high)})"
-
-
-def list_crosstables(run: Run, words: Wording) -> tuple[Grid, ...]:
-    """Counts of donors by each two modifiers; medians of a continuous one by the levels of the other."""
-    grids: list[Grid] = []
-    for outcome in outcomes_with_modifiers(run.protocol):
-        values = _values(run.outcomes.frame, outcome, run.protocol)
-        for one, other in combinations([name for name in outcome.modifiers if name in values], 2):
-            modifiers = run.protocol.analysis.modifiers
-            pair = sorted((one, other), key=lambda name: modifiers[name].kind is ModifierKind.CONTINUOUS)
-            if all(modifiers[name].kind is ModifierKind.CONTINUOUS for name in pair):
-                continue
-            grids.append(_cross((modifiers[pair[0]], modifiers[pair[1]]), (values[pair[0]], values[pair[1]]), words))
-    return tuple(grids)
-
-
-def _values(frame: pl.DataFrame, outcome: Outcome, protocol: Protocol) -> dict[str, list[str]]:
-    """Level of each modifier for every donor of the outcome's set, in one order; empty is missing."""
-    member = pl.col("sets").fill_null("").str.split(",").list.contains(outcome.set)
-    variables = {name: protocol.analysis.modifiers[name].variable for name in outcome.modifiers}
-    held = {name: variable for name, variable in variables.items() if variable in frame.columns}
-    donors = frame.filter(member).select("donor", *dict.fromkeys(held.values())).unique(subset="donor").sort("donor")
-    return {
-        name: [_level(cell, protocol.analysis.modifiers[name]) for cell in donors[variable].cast(pl.String).to_list()]
-        for name, variable in held.items()
-    }
-
-
-def _level(cell: str | None, modifier: Modifier) -> str:
-    if cell is None:
-        return MISSING
-    if modifier.kind is ModifierKind.BINARY:
-        return modifier.yes_label if cell in modifier.yes else modifier.no_label if cell in modifier.no else cell
-    return cell
-
-
-def _cross(modifiers: tuple[Modifier, Modifier], values: tuple[list[str], list[str]], words: Wording) -> Grid:
-    down, across = modifiers
-    levels = _levels(down, values[0])
-    caption = f"{_short(down.label)} × {_short(across.label)}"
-    missing = words.say("words", "missing")
-    if across.kind is ModifierKind.CONTINUOUS:
-        rows = [GridRow((level or missing, _spread([v for lv, v in zip(*values, strict=True) if lv == level and v]))) for level in levels]
-        return Grid(("", words.say("words", "spread")), tuple(rows), frozenset({1}), caption)
-    columns = _levels(across, values[1])
-    pairs = list(zip(*values, strict=True))
-    counted = [GridRow((level or missing, *(str(pairs.count((level, column))) for column in columns))) for level in levels]
-    return Grid(("", *(column or missing for column in columns)), tuple(counted), frozenset(range(1, len(columns) + 1)), caption)
-
-
-def _levels(modifier: Modifier, values: Sequence[str]) -> list[str]:
-    named = list(modifier.levels) or [modifier.yes_label, modifier.no_label]
-    others = sorted({value for value in values if value and value not in named})
-    return named + others + ([MISSING] if MISSING in values else [])
-
-
-def _spread(cells: Sequence[str]) -> str:
-    numbers = [float(cell) for cell in cells]
-    return f"{median(numbers):g} ({min(numbers):g} to {max(numbers):g}; {len(numbers)})" if numbers else "–"
+    if estimate is not None:
+        return f"{print_number(estimate)} ({print_interval(low, high)})"
+    if row["reason"] == Reason.TOO_FEW_PER_LEVEL and row["role"] == EffectRole.LEVEL:
+        return words.say("words", "too_few")
+    return print_interval(low, high) or words.say("effect_status", str(row["status"]))

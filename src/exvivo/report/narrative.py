@@ -5,6 +5,7 @@ a field of the protocol or from a method that was used; nothing is claimed that 
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from exvivo.report.pairs import PairGroup
 from exvivo.report.sections import Grid, GridRow, heads, level_labels, percent
@@ -35,7 +36,7 @@ def list_estimands(protocol: Protocol, words: Wording) -> Grid:
     return Grid((words.say("column", "outcome"), *(words.say("estimand", name) for name in names)), rows)
 
 
-def _population(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
+def _population(outcome: Outcome, protocol: Protocol, words: Wording, code: str = "set_of") -> str:
     chosen = protocol.analysis.sets[outcome.set]
     experiment = protocol.design.experiments[chosen.experiment]
     population = protocol.design.populations[experiment.population]
@@ -53,7 +54,7 @@ def _population(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
         "population": population.label,
         "criteria": criteria,
     }
-    return words.say("estimand", "set_of", values)
+    return words.say("estimand", code, values)
 
 
 def _treatments(outcome: Outcome, protocol: Protocol, words: Wording) -> str:
@@ -112,6 +113,64 @@ def _in_serum(outcome: Outcome, protocol: Protocol) -> bool:
     """Whether serum that is still in the medium is subtracted."""
     experiment = protocol.design.experiments[protocol.analysis.sets[outcome.set].experiment]
     return _by_serum(outcome, protocol) and experiment.serum_present_at_collection and experiment.cell_free_blanks
+
+
+@dataclass(frozen=True, slots=True)
+class EstimandText:
+    """The estimand of one outcome as text: its heading, the five attributes in sentences."""
+
+    heading: str
+    text: str
+
+
+def tell_estimands(protocol: Protocol, words: Wording) -> tuple[EstimandText, ...]:
+    """The estimand of every outcome in the words of ICH E9(R1), from the protocol alone."""
+    return tuple(_tell_estimand(outcome, protocol, words) for outcome in protocol.analysis.outcomes)
+
+
+def _tell_estimand(outcome: Outcome, protocol: Protocol, words: Wording) -> EstimandText:
+    heading = words.say("estimand", "heading", {"id": outcome.id, "role": words.say("role", outcome.role), "label": outcome.label})
+    values = {
+        "population": _population(outcome, protocol, words, "set_in_words"),
+        "treatments": _treatments(outcome, protocol, words),
+        "variable": _variable(outcome, protocol, words),
+        "summary": _summary(outcome, protocol, words),
+        "events": "; ".join(_name_events(outcome, protocol, words)),
+    }
+    told = [words.say("estimand", "in_words", values)]
+    if len(outcome.readouts) > 1:
+        told.append(words.say("estimand", "each_readout"))
+    if outcome.modifiers:
+        labels = [protocol.analysis.modifiers[name].label for name in outcome.modifiers]
+        told.append(words.say("estimand", "modifiers_in_words", {"modifiers": "; ".join(labels)}))
+    return EstimandText(heading, " ".join(told))
+
+
+def _name_events(outcome: Outcome, protocol: Protocol, words: Wording) -> list[str]:
+    """Intercurrent events of an outcome, each with its strategy."""
+    readouts = [protocol.analysis.readouts[name] for name in outcome.readouts]
+    soluble = any(isinstance(readout, ElisaReadout) for readout in readouts)
+    cultured = any(isinstance(readout, ElisaReadout | FlowReadout) for readout in readouts)
+    codes = (
+        ("event_beyond", True),
+        ("event_repeated", soluble),
+        ("event_failed", cultured),
+        ("event_absent", not cultured),
+        ("event_therapy", protocol.design.clinical is not None),
+        ("event_serum", soluble and _in_serum(outcome, protocol)),
+    )
+    return [words.say("estimand", code) for code, occurs in codes if occurs]
+
+
+def compose_estimands(protocol: Protocol, words: Wording) -> str:
+    """estimands.md: the estimand of every outcome and how events are handled, to be copied into a plan before data exist."""
+    study = protocol.file.study
+    lines = [f"# {study.acronym} ({study.id}): {words.say('estimand', 'title')}", ""]
+    for told in tell_estimands(protocol, words):
+        lines += [f"## {told.heading}", "", told.text, ""]
+    lines += [f"## {words.say('estimand', 'intercurrent')}", ""]
+    lines += [f"- {sentence}" for sentence in tell_intercurrent(protocol, words)]
+    return "\n".join(lines) + "\n"
 
 
 def tell_intercurrent(protocol: Protocol, words: Wording) -> tuple[str, ...]:
@@ -209,6 +268,8 @@ def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
         yield words.say("methods", "used", {"methods": "; ".join(used)})
     if beside:
         yield words.say("methods", "used_beside", {"methods": "; ".join(method for method in beside if method not in used)})
+    if run.calibration.shared_error.table.height:
+        yield words.say("methods", "curves")
     if any(outcome.modifiers for outcome in plan.outcomes):
         yield words.say("methods", "modifiers", {"min_per_level": plan.rules.min_per_level})
     yield words.say("methods", "primary", {"alpha": f"{plan.rules.alpha:g}"})

@@ -56,7 +56,7 @@ def public_tables(run: Run) -> tuple[Table, ...]:
         run.calibration.controls, run.calibration.concentrations,
         run.gating.tubes, run.gating.gates, run.gating.populations, run.gating.expressions,
         run.gating.gating_variance, run.inputs.clinical, run.outcomes, run.findings,
-        run.effects.effects, run.effects.supplementary, run.exclusions, list_for_study(run),
+        run.effects.effects, run.effects.supplementary, run.effects.ratios, run.effects.diagnostics, run.exclusions, list_for_study(run),
     )  # fmt: skip
     by_name = {table.kind.name: table for table in held}
     return tuple(by_name[kind.name] for kind in PUBLIC_TABLES)

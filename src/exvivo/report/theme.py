@@ -26,6 +26,7 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 INK, GREY, PALE, LIGHT, HAIR = "#1a1a1a", "#666666", "#858c93", "#b8bec4", "#e3e6e8"
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
+SHADE = "#eaf2f8"
 DONOR_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY, "#8c6d31", "#444444")
 """Okabe and Ito's colours, told apart by colour-blind readers; yellow is left out on white paper."""
 
@@ -99,6 +100,11 @@ def log_scale(domain: tuple[float, float]) -> Spec:
 def linear_scale(domain: tuple[float, float]) -> Spec:
     """Linear axis with fixed ends."""
     return {"domain": list(domain), "nice": False, "zero": False}
+
+
+def downwards(lines: int) -> Spec:
+    """Axis of numbered lines, the first on top."""
+    return {"domain": [-0.5, lines - 0.5], "reverse": True, "nice": False, "zero": False}
 
 
 def given(field: str) -> Spec:

@@ -16,6 +16,9 @@ from exvivo.report.numbers import print_number, print_p
 WHOLE = 1e6
 """Whole numbers below it are printed without decimals."""
 
+TABLED = frozenset({"precision", "planned"})
+"""Parameters that a report prints as a table of their own."""
+
 NOTHING: Mapping[str, object] = {}
 
 
@@ -54,7 +57,7 @@ class Wording:
             return detail
         if not isinstance(values, dict):
             return self._value(values)
-        return "; ".join(f"{self._label(key)}: {self._told(key, value)}" for key, value in values.items())
+        return "; ".join(f"{self._label(key)}: {self._told(key, value)}" for key, value in values.items() if key not in TABLED)
 
     def _told(self, key: str, value: object) -> str:
         if key == "code":

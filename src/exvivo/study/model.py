@@ -470,6 +470,13 @@ class Modifier(Block):
     no_label: str = Field("no", description="binary: label of the denominator's side")
     levels: tuple[str, ...] = Field((), description="categorical: levels in order, reference last")
     per: float = Field(1.0, gt=0, description="continuous: step for which the ratio of ratios is printed")
+    measurement_sd: float | None = Field(
+        None, gt=0, description="continuous: standard deviation of repeated scorings of one person; shown with what it does to the slope"
+    )
+    direction: Literal["down", "up", "none", "unknown"] | None = Field(
+        None, description="expected direction of the ratio of ratios, printed beside the estimate and never used; absent: none was written"
+    )
+    evidence: str = Field("", description="earlier findings that speak for or against it, for the credibility sheet")
 
 
 class Outcome(Block):
@@ -521,6 +528,9 @@ class Analysis(Block):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence of intervals")
     min_pairs: int = Field(3, ge=2, description="complete pairs below which nothing is estimated")
     min_per_level: int = Field(5, ge=2, description="donors below which a modifier's level has no estimate")
+    planning_sd: float | None = Field(
+        None, gt=0, description="SD of ln ratios between donors that the study was planned with; precision of modifiers is told for it too"
+    )
     censoring: CensoringRules = Field(default_factory=CensoringRules, description="when a censored model may be used")
     blank_share: float = Field(0.5, gt=0, le=1, description="share of a serum blank in the total above which a pair counts as carried over")
     serum_gate: bool = Field(False, description="whether S3 is claimed only after a serum effect is shown")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from exvivo.study.decisions import Decisions
+from exvivo.study.evidence import CALLS, DIAGNOSTICS, RATIOS
 from exvivo.study.findings import Finding
 from exvivo.study.protocol import Protocol
 from exvivo.study.tables import CONTROLS, LIMITS, Table
@@ -115,10 +116,13 @@ class Gating:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """The registered estimates, and everything beside them."""
+    """The registered estimates, everything beside them, the pairs and diagnostics behind them, and the R code of each."""
 
     effects: Table
     supplementary: Table
+    ratios: Table = field(default_factory=RATIOS.empty)
+    diagnostics: Table = field(default_factory=DIAGNOSTICS.empty)
+    calls: Table = field(default_factory=CALLS.empty)
 
 
 @dataclass(frozen=True, slots=True)

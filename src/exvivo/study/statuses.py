@@ -124,6 +124,7 @@ class Reason(StrEnum):
     MODIFIER_MISSING = "modifier-missing"
     CONDITIONS_CODED = "conditions-coded"
     JOINT_TEST_ONLY = "joint-test-only"
+    SCORE_UNRELIABLE = "score-unreliable"  # the known error of a score explains all its variance
 
 
 class Method(StrEnum):
@@ -140,6 +141,8 @@ class Method(StrEnum):
     # beside them
     SIGNED_RANK = "signed-rank-hl"  # exact signed-rank test, Hodges-Lehmann estimate and interval
     SIGN_FLIP = "sign-flip"  # all changes of sign
+    TRIMMED = "trimmed-mean"  # the fifth of the pairs at either end counts for less
+    PLATES = "plates-fixed"  # plates of pairs that were measured apart as fixed effects
     LEAVE_ONE_OUT = "leave-one-out"  # range when one donor is left out
     INTERVAL_RANK = "interval-rank"  # largest signed-rank p over all values within the limits
     HALF_LLOQ = "half-lloq"  # half the limit in place of a value below it
@@ -147,9 +150,25 @@ class Method(StrEnum):
     DONOR_MEANS = "donor-means-paired-t"  # paired t on donors' means over their sera
     IMPUTED = "imputed-curves"  # the registered rule over curves drawn anew, Rubin's rules, Barnard-Rubin df
     WELCH = "welch-log-ratio"  # unequal variances
+    SHRUNKEN = "shrunken-level"  # a level's ratio pulled towards the common mean of its modifier
+    INTERVAL = "interval-regression"  # linear model of ln ratios, censored pairs as intervals
+    CALIBRATED = "regression-calibration"  # slope divided by the reliability of its score
     MAX_T = "max-t"  # step-down max |t| over joint sign flips of all readouts of an outcome
     DUNNETT = "dunnett"  # levels of a series against the comparator at once
     TREND = "trend"  # linear contrast over the order of doses
+
+
+class Diagnostic(StrEnum):
+    """What is looked at beside a registered ratio, by a rule that was fixed before; none changes an estimate."""
+
+    DONORS = "donors"
+    SMALLEST_P = "smallest-p"  # smallest two-sided p of an exact test with that many donors
+    CENSORED = "censored-share"  # values that are no points, in the arm where they are more
+    SAME_PLATE = "same-plate"  # share of pairs whose members were measured on the same plates
+    NORMAL_PLOT = "normal-plot"  # ln ratios outside the band of a normal quantile plot
+    FARTHEST = "farthest-donor"  # largest studentised residual
+    LEVEL = "level-dependence"  # correlation of the ln ratio with the mean ln value
+    LEAVE_ONE_OUT = "leave-one-out"  # ratio that moves farthest when one donor leaves
 
 
 class Rule(StrEnum):

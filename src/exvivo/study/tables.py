@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from exvivo.study.columns import COUNT, FLAG, REAL, TEXT, Column, Table, TableKind
 from exvivo.study.cytometry import MIFLOWCYT
 from exvivo.study.design import ReadingStatus, SignalKind, WellRole
+from exvivo.study.evidence import DIAGNOSTICS, RATIOS
 from exvivo.study.statuses import (
     ChartBase,
     ChartKind,
@@ -571,6 +572,6 @@ EXCLUSIONS = TableKind(
 
 PUBLIC_TABLES: tuple[TableKind, ...] = (
     READINGS, WELLS, CURVES, VERDICTS, LIMITS, CONTROLS, CONCENTRATIONS, TUBES, GATES, POPULATIONS, EXPRESSIONS,
-    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, EXCLUSIONS, MIFLOWCYT,
+    GATING_VARIANCE, CLINICAL, OUTCOMES, FINDINGS, EFFECTS, SUPPLEMENTARY, RATIOS, DIAGNOSTICS, EXCLUSIONS, MIFLOWCYT,
 )  # fmt: skip
 """Tables written to ``results/tables``, in the order of the data."""

@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exvivo.numerics.censored import Covariance, fit_censored_pairs
+from exvivo.numerics.censored import Covariance, estimate_censored_batch, fit_censored_pairs
 from exvivo.numerics.paired import fit_paired
 
 Array = NDArray[np.float64]
@@ -62,3 +62,14 @@ def test_unit_and_order_change_nothing(n: int, seed: int, shift: float, factor: 
         [moved.estimate, moved.low, moved.high], np.array([plain.estimate, plain.low, plain.high]) * factor, rtol=1e-4, atol=1e-5
     )
     np.testing.assert_allclose(moved.p, plain.p, rtol=1e-3)
+
+
+@QUICK
+@given(SIZES, SEEDS)
+def test_estimates_alone_are_those_of_the_whole_fit(n: int, seed: int) -> None:
+    drug, comparator = study(n, seed)
+    limit = float(np.sort(drug)[n // 4])
+    one = fit_censored_pairs(bounded(drug, limit), bounded(comparator, limit))
+    estimates, errors = estimate_censored_batch(*(np.stack([bounded(arm, limit)] * 2) for arm in (drug, comparator)))
+    np.testing.assert_allclose(estimates, one.estimate, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(errors, one.se, rtol=1e-9)

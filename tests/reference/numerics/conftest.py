@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from exvivo.numerics.least_squares import Standards
 
 SHIPPED = Path(str(files("exvivo.qualify") / "shipped"))
+OWN = Path(__file__).parents[1] / "data"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ def _read_column(cells: list[str]) -> list[Any]:
 def reference() -> Callable[[str], Case]:
     """Open a case that ships with the package by the start of its name."""
     return partial(_open, SHIPPED)
+
+
+@pytest.fixture(scope="session")
+def own() -> Callable[[str], Case]:
+    """Open a case that only these tests use, by the start of its name; its script stands in it."""
+    return partial(_open, OWN)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
 
-from exvivo.estimate.carried import carry_calibration
+from exvivo.estimate.carried import Curves, carry_calibration, share_of_curves
 from exvivo.estimate.contrasts import Rules, estimate_pairs
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, Reading
@@ -65,10 +65,14 @@ def estimate(studies: Any, study: int) -> Effect:  # noqa: ANN401  a benchmark's
         readings(studies.comparator[study], studies.plate, "c", kept),
     )
     arms = (("d", studies.loading_drug), ("c", studies.loading_comparator))
+    width = studies.loading_drug.shape[-1]
     loadings = {
-        (str(plate), f"{arm}{i}"): loading[study, i] for arm, loading in arms for i, plate in enumerate(studies.plate) if loading.shape[-1]
+        (str(plate), f"{arm}{i}"): np.pad(loading[study, i], (0, 6 - width))
+        for arm, loading in arms
+        for i, plate in enumerate(studies.plate)
     }
-    return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), pairs, loadings, 0.95)
+    shared = share_of_curves(Curves(loadings if width else {}, {}).loadings(pairs))
+    return carry_calibration(estimate_pairs(Effect("P1", "CCL18", "drug"), pairs, RULES), shared, 0.95)
 
 
 CELLS: dict[str, dict[str, Any]] = {

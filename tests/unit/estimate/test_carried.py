@@ -119,6 +119,26 @@ def test_every_draw_moves_the_specimens_of_a_plate_together_and_bounds_with_them
     np.testing.assert_array_equal(moved.drug, draw_pairs(pairs, curves_of(pairs, lambda *_: (0.2,)), RULES).drug)
 
 
+def test_draws_that_cannot_be_analysed_end_in_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    low = Reading("D9", "", -math.inf, 4.0, below=True, measurements=2, specimens=("D9-1",), plates=("P:1",))
+    pairs = paired([(6.0, 5.0), (7.0, 6.5), (6.5, 5.5), (6.2, 5.9)], ["P:1"] * 4)
+    table = curves_of(pairs, lambda *_: (0.2,))
+    effect = paired_t(pairs)
+    few = Pairs((*pairs.drug[:2], low), (*pairs.comparator[:2], reading("D9", 6.0, ["P:1"], "D9-0")))
+    row = impute_calibration(effect, few, curves_of(few, lambda _, arm: (0.2 * arm,)), RULES)
+    assert row is not None
+    assert (row.status, row.reason, row.method, row.estimate) == ("not_estimable", "not-converged", "imputed-curves", None)
+
+    def fail(*_: object) -> None:
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr("exvivo.estimate.imputed.draw_pairs", fail)
+    row = impute_calibration(effect, pairs, curves_of(pairs, lambda _, arm: (0.2 * arm,)), RULES)
+    assert row is not None
+    assert row.reason == "not-converged"
+    assert impute_calibration(effect, paired([(6.0, 5.0), (7.0, 6.5)], ["Q:1"] * 2), table, RULES) is None
+
+
 def test_censored_pairs_are_drawn_too(kit: Any, primary: Callable[..., Any]) -> None:  # noqa: ANN401  the functions of conftest
     """A curve's error that all pairs have alike moves the censored estimate as it moves the mean."""
     rng = np.random.default_rng(4)
@@ -152,16 +172,19 @@ def test_a_modifier_does_not_feel_what_all_donors_share(kit: Any, plan: Any) -> 
         ]  # fmt: skip
         effects = kit.estimate(rows, kit.only(plan, "S4"), shared_error=kit.shared(told))
         frame = effects.effects.frame
-        beside = effects.supplementary.frame.filter(pl.col("modifier") == "ild_ct", pl.col("detail").str.contains("ignores"))
+        beside = effects.supplementary.frame.filter(
+            pl.col("modifier") == "ild_ct", pl.col("detail").str.contains("ignores") | (pl.col("role") == "level")
+        )
         return frame.row(by_predicate=pl.col("modifier") == "ild_ct", named=True), beside
 
-    (bare, _), (same, none) = slope({"size": 0.0, "plates": 1}), slope({"size": 0.3, "plates": 1})
+    (bare, levels), (same, wider) = slope({"size": 0.0, "plates": 1}), slope({"size": 0.3, "plates": 1})
     apart, kept = slope({"size": 0.3, "plates": 2})
     assert same["ci_high"] == pytest.approx(bare["ci_high"], rel=1e-9)
-    assert none.height == 0
+    assert wider["role"].to_list() == levels["role"].to_list() == ["level", "level"]
+    assert (wider["ci_high"] > 1.2 * levels["ci_high"]).all()
     assert apart["ci_high"] > 1.2 * bare["ci_high"]
     assert apart["p"] > bare["p"]
-    assert kept["ci_high"].to_list() == pytest.approx([bare["ci_high"]])
+    assert kept.filter(kept["role"] == "sensitivity")["ci_high"].to_list() == pytest.approx([bare["ci_high"]])
     assert json.loads(apart["detail"])["calibration_share"] > 0.5
 
 

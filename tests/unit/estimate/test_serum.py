@@ -98,7 +98,7 @@ def test_rows_beside(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above
     # a shared culture without serum counts once: 8 donors x 3 sera and 8 vehicles of two wells
     assert by_contrast["serum"]["measurements"] == 2 * (24 + 8)
     methods = beside.filter(pl.col("role") == "sensitivity")["method"].to_list()
-    assert methods == ["donor-means-paired-t", "signed-rank-hl", "sign-flip", "leave-one-out"]
+    assert methods == ["donor-means-paired-t", "signed-rank-hl", "sign-flip", "trimmed-mean", "leave-one-out"]
 
 
 def test_conditions_without_serum_absent(kit: Kit, run: Any) -> None:  # noqa: ANN401  fixture above

@@ -41,12 +41,8 @@ def test_the_likelihood_is_that_of_integration_and_has_its_top_here() -> None:
     fit = fit_censored_mixed(LOW, HIGH, X, DONORS)
     assert fit.log_likelihood == pytest.approx(sum(integrated(fit, donor) for donor in range(8)), abs=1e-7)
     lower = fit.coefficients - np.array([0.0, 0.02])
-    others = (
-        replace(fit, residual_sd=fit.residual_sd * 1.02),
-        replace(fit, donor_sd=fit.donor_sd * 0.97),
-        replace(fit, coefficients=lower),
-    )
-    for other in others:
+    wider, closer = replace(fit, residual_sd=fit.residual_sd * 1.02), replace(fit, donor_sd=fit.donor_sd * 0.97)
+    for other in (wider, closer, replace(fit, coefficients=lower)):
         assert sum(integrated(other, donor) for donor in range(8)) < fit.log_likelihood
 
 

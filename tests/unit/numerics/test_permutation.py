@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from exvivo.numerics.permutation import adjust_max_t, compare_sign_flips, compare_two_samples
+from exvivo.numerics.permutation import adjust_max_t, compare_sign_flips, compare_two_samples, compare_within_blocks
 from exvivo.numerics.ranks import smallest_p
 
 
@@ -34,7 +34,8 @@ def test_drawn_flips_approach_all_flips() -> None:
     assert drawn == compare_sign_flips(d, rng=np.random.default_rng(1), draws=40_000)
     counted = compare_sign_flips(d[:40])
     assert (drawn.exact, counted.exact) == (False, True)
-    assert drawn.p == pytest.approx(counted.p, abs=4 * np.sqrt(counted.p * (1 - counted.p) / 40_000))
+    assert drawn.p == pytest.approx(counted.p, abs=4 * drawn.error)
+    assert counted.error == 0
 
 
 def test_many_donors_need_a_generator() -> None:
@@ -85,3 +86,32 @@ def test_two_samples_of_sixteen_are_counted() -> None:
     a, b = rng.normal(0.5, 1, 16), rng.normal(0, 1, 16)
     drawn = stats.permutation_test((a, b), lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True, n_resamples=20_000, rng=rng)
     assert compare_two_samples(a, b)[0] == pytest.approx(drawn.pvalue, abs=0.015)
+
+
+def test_exchange_within_blocks_equals_enumeration() -> None:
+    y = np.array([1.0, 2.0, 4.0, 3.0, 7.0, 5.0, 5.0, 9.0, 2.0])
+    first = np.array([1, 0, 0, 1, 1, 0, 0, 1, 0], dtype=bool)
+    block = np.array(["a", "a", "a", "b", "b", "b", "b", "c", "c"])
+    parts = [[y[block == name][list(taken)].sum() for taken in itertools.combinations(range(size), k)] for name, size, k in BLOCKS]
+    sums = np.array([sum(chosen) for chosen in itertools.product(*parts)])
+    centre, observed = sums.mean(), y[first].sum()
+    p, less = compare_within_blocks(y, first, block)
+    assert p == pytest.approx((np.abs(sums - centre) >= abs(observed - centre) - 1e-9).mean())
+    assert less == pytest.approx((sums <= observed + 1e-9).mean())
+
+
+BLOCKS = (("a", 3, 1), ("b", 4, 2), ("c", 2, 1))
+
+
+def test_blocks_of_pairs_are_sign_flips_and_one_block_is_no_block() -> None:
+    pairs = np.random.default_rng(5).normal([0.5, 0.0], size=(12, 2))
+    first = np.tile([True, False], 12)
+    flips = compare_sign_flips(pairs[:, 0] - pairs[:, 1])
+    assert compare_within_blocks(pairs.ravel(), first, np.repeat(np.arange(12), 2)) == pytest.approx((flips.p, flips.p_less))
+    few = pairs[:6].ravel()
+    assert compare_within_blocks(few, first[:12], np.zeros(12)) == pytest.approx(compare_two_samples(few[::2], few[1::2]))
+
+
+def test_blocks_that_are_too_many_to_count() -> None:
+    with pytest.raises(ValueError, match="too many"):
+        compare_within_blocks(np.arange(60.0), np.tile([True, False], 30), np.repeat([0, 1, 2], 20))

@@ -63,8 +63,9 @@ def test_scipy_exact_forgets_ties() -> None:
     assert stats.wilcoxon(d, method="exact").pvalue != pytest.approx(enumerated)
 
 
-def test_differences_that_all_agree_have_their_own_value_as_estimate() -> None:
-    assert invert_signed_rank([0.5, 0.5, 0.5])[0] == 0.5
+def test_differences_that_all_agree_have_no_estimate_by_inversion() -> None:
+    assert invert_signed_rank([0.5, 0.5, 0.5]) == (-np.inf, 0.5, 0.5)  # as exactRankTests
+    assert estimate_hodges_lehmann([0.5, 0.5, 0.5]).estimate == 0.5
 
 
 def test_all_zero_differences_say_nothing() -> None:

@@ -108,3 +108,13 @@ def test_gradient_is_the_slope_of_the_criterion() -> None:
     for k, step in enumerate(1e-5 * np.eye(4)):
         numeric = (reml.criterion(x + step, contrasts)[0] - reml.criterion(x - step, contrasts)[0]) / 2e-5
         assert gradient[k] == pytest.approx(numeric, rel=1e-6)
+
+
+def test_triangle_of_a_singular_covariance_has_empty_columns() -> None:
+    """The first factor without variance: what its column held is carried on, and the covariance stays as it was."""
+    shape = reml.shape_terms([3])
+    L = np.array([[0.0, 0.0, 0.0], [0.6, 0.0, 0.0], [-0.3, 0.4, 0.0]])
+    x = np.array([L[cell] for cell in shape.positions])
+    closed = reml._close(x, shape, 0.0)
+    np.testing.assert_allclose(shape.relative(closed), shape.relative(x), atol=1e-15)
+    assert reml.free_parameters(closed, shape).tolist() == [False, False, True, False, True, True]

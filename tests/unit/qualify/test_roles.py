@@ -22,6 +22,8 @@ def test_comparator_is_known_by_its_name_wherever_it_stands() -> None:
 
 def test_a_single_column_holds_the_differences() -> None:
     assert differences(_case(donor="A B", d="3 -5")).tolist() == [3, -5]
+    assert differences(_case(id="1 2", d="3 -5")).tolist() == [3, -5]
+    assert differences(_case(a="1 2", b="3 5")).tolist() == [2, 3]
     assert only_measurement(_case(id="1 2 3", d="3 -5 NA")).tolist() == [3, -5]
 
 
@@ -31,6 +33,10 @@ def test_groups_come_in_order_of_appearance(order: tuple[str, str]) -> None:
     groups = groups_of(_case(**{name: cells[name] for name in order}))
     assert {group: values.tolist() for group, values in groups.items()} == {"SSc": [1.5, 4], "HD": [2]}
     assert list(groups) == ["SSc", "HD"]
+
+
+def test_a_donor_column_is_no_group() -> None:
+    assert list(groups_of(_case(donor="p q r", y="1 2 3", g="u v u"))) == ["u", "v"]
 
 
 def test_numeric_groups_are_told_by_fewer_levels() -> None:

@@ -11,7 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from exvivo.engine import Work
+from exvivo.estimate import estimate_effects
 from exvivo.study.decisions import Decision, DecisionKind, Decisions
+from exvivo.study.evidence import CALLS
 from exvivo.study.protocol import Protocol, load_protocol
 from exvivo.study.run import Calibration, Effects, Gating, Inputs, Run, SharedError
 from exvivo.study.tables import (
@@ -438,6 +441,15 @@ def protocol() -> Protocol:
     return load_protocol(Path(str(files("exvivo") / "templates" / "ssc-ruxolitinib" / "study.yaml")))
 
 
+def make_background(outcomes: Table, protocol: Protocol) -> dict[str, Table]:
+    """Pairs and diagnostics of the outcomes as the stage gives them, and the R code of two rows."""
+    shared = SharedError(SHARED_ERROR.empty())
+    made = estimate_effects(outcomes, shared, FINDINGS.empty(), protocol.analysis, Decisions(), Work())
+    code = {"packages": "lme4,pbkrtest", "tolerance": 1e-6, "code": 'result <- c(ratio = 1) # <b> & "it"'}
+    calls = [code | {"table": "effects", "row": 1}, code | {"table": "supplementary", "row": 1, "packages": None}]
+    return {"ratios": made.ratios, "diagnostics": made.diagnostics, "calls": rows_of(CALLS, calls)}
+
+
 @pytest.fixture(scope="session")
 def run(protocol: Protocol) -> Run:
     rng = np.random.default_rng(4206644)
@@ -474,6 +486,7 @@ def run(protocol: Protocol) -> Run:
     exclusions += [{**taken, "readout": readout} for readout in ("CCL18", "IL6")]
     calibration, gating, outcomes = make_calibration(rng), make_gating(rng), make_outcomes(rng)
     effects = make_effects(protocol, rng)
+    effects = dataclasses.replace(effects, **make_background(outcomes, protocol))
     return Run(
         protocol,
         make_decisions(),

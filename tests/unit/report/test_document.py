@@ -189,13 +189,14 @@ def test_every_code_of_the_run_is_told_in_words(run: Run, html: str) -> None:
 
 
 def test_a_run_without_curves_cells_or_findings_still_has_its_report(run: Run, tmp_path: Path) -> None:
+    from exvivo.study.evidence import CALLS
     from exvivo.study.tables import CURVES, EXCLUSIONS, FINDINGS, SUPPLEMENTARY, VERDICTS
 
     bare = dataclasses.replace(
         run,
         calibration=dataclasses.replace(run.calibration, curves=CURVES.empty(), verdicts=VERDICTS.empty()),
         gating=dataclasses.replace(run.gating, sketches=SKETCHES.empty()),
-        effects=dataclasses.replace(run.effects, supplementary=SUPPLEMENTARY.empty()),
+        effects=dataclasses.replace(run.effects, supplementary=SUPPLEMENTARY.empty(), calls=CALLS.empty()),
         findings=FINDINGS.empty(),
         exclusions=EXCLUSIONS.empty(),
     )

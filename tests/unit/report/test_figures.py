@@ -14,12 +14,35 @@ from PIL import Image
 
 from exvivo.report.axes import linear_domain, log_domain, log_ticks
 from exvivo.report.curvefigures import draw_curves
-from exvivo.report.figures import WIDEST_FOLD, ForestRow, Tile, cut_intervals, draw_forest, draw_pairs, draw_verdicts
+from exvivo.report.figures import (
+    WIDEST_FOLD,
+    ForestRow,
+    ModifierRow,
+    Tile,
+    cut_intervals,
+    draw_forest,
+    draw_modifiers,
+    draw_pairs,
+    draw_verdicts,
+)
 from exvivo.report.gatefigures import clip_polygon, compose_density, crop_density, draw_sheet
+from exvivo.report.leaning import draw_normal, draw_without
 from exvivo.report.pairs import collect_pairs
+from exvivo.report.panel import collect_panels, draw_panel
+from exvivo.report.sharefigures import ShareRow, collect_shares, draw_shares
 from exvivo.report.theme import Spec, compose_spec, render_svg
+from exvivo.report.wording import load_wording
 from exvivo.study.run import Run
 
+MODIFIERS = [
+    ModifierRow("ulcers", "head", texts=("", "", "", "0.13")),
+    ModifierRow("never", "main", (0.6, 0.5, 0.8), 0.57, texts=("15", "0.6", "reference", "")),
+    ModifierRow("ever", "main", (0.4, 0.001, 300.0), 0.45, (0.67, 0.4, 1.1), texts=("5", "0.4", "0.67", "")),
+    ModifierRow("score", "head"),
+    ModifierRow("per 10", "main", modification=(1.2, 0.9, 1.6)),
+    ModifierRow("corrected", "main", modification=(1.3, 0.8, 1.9), hollow=True),
+    ModifierRow("All donors", "overall", (0.55, 0.45, 0.66), texts=("22", "0.55", "", "")),
+]
 POSITIVE = st.floats(min_value=1e-6, max_value=1e6)
 
 
@@ -60,9 +83,10 @@ def check_draws_only(figure: Spec) -> None:
 def figures_of(run: Run) -> list[Spec]:
     curves = run.calibration.curves.rows()
     sketches = [row for row in run.gating.sketches.rows() if row["donor"] == "SSc001"]
+    words, effect = load_wording(), run.effects.effects.rows()[0]
     rows = [
         ForestRow("autoantibodies", "head"),
-        ForestRow("ACA", "level", 0.6, 0.4, 0.8, ("12",)),
+        ForestRow("ACA", "main", 0.6, 0.4, 0.8, ("12",)),
         ForestRow("ulcers", "main", 1.2, 0.001, 5000.0, ("9",)),
         ForestRow("bound", "main", None, None, 0.6),
     ]
@@ -70,8 +94,12 @@ def figures_of(run: Run) -> list[Spec]:
         *(draw_pairs(group.panels, by_donor=group.experiment == "B") for group in collect_pairs(run)),
         draw_curves(curves, run.calibration.wells.frame, frozenset({"pdgf:1"})),
         draw_sheet(sketches, {"Cells": 82.0}),
-        draw_forest(rows, ["Modifier", "Donors"], "ratio"),
+        draw_forest(rows, ["Outcome", "Donors"], "ratio"),
+        draw_modifiers(MODIFIERS, ["Modifier", "Donors", "Ratio", "Ratio of ratios", "p"], ("ratio", "ratio of ratios")),
         draw_verdicts([Tile("a:1", "recovery", 7, 8, accepted=True)]),
+        *(draw_panel(panel, words, column=40, height=120) for panel in collect_panels(run, words)[:3]),
+        *filter(None, (draw(run, effect, words) for draw in (draw_without, draw_normal))),
+        draw_shares([ShareRow("P1 CCL18", (0.2, 0.0, 0.1, 0.7)), ShareRow("S2 CD206", (0.0, 0.0001, 0.9999, 0.0))], load_wording()),
     ]
 
 
@@ -80,6 +108,17 @@ def test_every_datum_lies_inside_its_axis_and_charts_only_draw(run: Run) -> None
     assert sum(checked[:2]) > 300
     for figure in figures_of(run):
         check_draws_only(figure)
+
+
+def test_shares_fill_the_bar_and_those_of_nothing_are_told_from_small_ones(run: Run) -> None:
+    rows = collect_shares(run)
+    assert [sum(row.shares) for row in rows] == pytest.approx([1.0] * len(rows))
+    views = list(views_of(draw_shares([ShareRow("S2 CD206", (0.0, 0.0001, 0.2499, 0.75))], load_wording())))
+    bars = next(held["values"] for view, held in views if "x2" in view["encoding"])
+    assert [bar["start"] for bar in bars] == pytest.approx([0.0, 0.01, 25.0])
+    assert [bar["end"] for bar in bars] == pytest.approx([0.01, 25.0, 100.0])
+    words = [row["text"] for view, held in views if "text" in view["encoding"] for row in held["values"] if row["row"] == 0]
+    assert words == ["S2 CD206", "–", "<0.1", "25", "75"]
 
 
 def test_every_figure_follows_the_schema_of_vega_lite(run: Run) -> None:
@@ -210,3 +249,22 @@ def test_a_density_is_cropped_to_its_events_and_keeps_their_place() -> None:
     assert y_high >= 44
     assert x_high - x_low < 30
     assert cropped.shape == (y_high - y_low, x_high - x_low)
+
+
+def test_the_forest_of_modifiers_keeps_ratios_and_ratios_of_ratios_apart() -> None:
+    columns = draw_modifiers(MODIFIERS, ["Modifier", "Donors", "Ratio", "Ratio of ratios", "p"], ("ratio", "ratio of ratios"))["hconcat"]
+    ratios, changes = columns[2], columns[4]
+
+    def drawn(column: Spec, field: str) -> list[tuple[float, float]]:
+        views = [
+            view for view in column["layer"] if view["encoding"].get("x", {}).get("field") == field and "order" not in view["encoding"]
+        ]
+        return [(row["row"], row[field]) for view in views for row in view["data"]["values"] if "row" in row]
+
+    assert drawn(ratios, "estimate") == [(1, 0.6), (2, 0.4)]
+    assert drawn(changes, "estimate") == [(2, 0.67), (4, 1.2), (5, 1.3)]
+    shrunken = next(view for view in ratios["layer"] if view["mark"].get("shape") == "circle")
+    assert [row["at"] for row in shrunken["data"]["values"]] == [0.57, 0.45]
+    (diamond,) = [view["data"]["values"] for view in ratios["layer"] if "order" in view["encoding"]]
+    assert [(corner["at"], round(corner["row"])) for corner in diamond] == [(0.45, 6), (0.55, 6), (0.66, 6), (0.55, 6)]
+    assert not any("order" in view["encoding"] for view in changes["layer"])

@@ -11,6 +11,7 @@ from exvivo.study.findings import FindingCode
 from exvivo.study.statuses import (
     ChartBase,
     ChartKind,
+    Diagnostic,
     EffectRole,
     EffectStatus,
     ExpressionStatus,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[StrEnum]] = {
     "finding": FindingCode,
     "decision": DecisionKind,
     "method": Method,
+    "diagnostic": Diagnostic,
     "rule": Rule,
     "rule_outcome": RuleOutcome,
     "limit": LimitKind,
@@ -51,6 +53,11 @@ SECTIONS: dict[str, type[StrEnum]] = {
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_code_has_a_text_and_no_text_is_left_over(section: str) -> None:
     assert set(load_wording().sections[section]) == {str(code) for code in SECTIONS[section]}
+
+
+@pytest.mark.parametrize(("section", "codes"), [("short_method", Method), ("diagnostic_head", Diagnostic), ("diagnostic_rule", Diagnostic)])
+def test_every_code_has_its_other_texts(section: str, codes: type[StrEnum]) -> None:
+    assert set(load_wording().sections[section]) == {str(code) for code in codes}
 
 
 def test_a_missing_text_is_an_error_that_names_it() -> None:

@@ -47,7 +47,7 @@ serum_donors measurements wells below_lloq_drug_pct below_lloq_comparator_pct me
 CONCENTRATION_COLUMNS = """plate specimen analyte concentration ci_low ci_high unit log_concentration se_log lower_bound
 upper_bound status reason detail wells"""
 TABLES = """readings wells curves verdicts limits controls concentrations tubes gates populations expressions gating_variance clinical
-outcomes findings effects supplementary exclusions miflowcyt"""
+outcomes findings effects supplementary ratios diagnostics exclusions miflowcyt"""
 
 
 def test_outside_names_stay() -> None:

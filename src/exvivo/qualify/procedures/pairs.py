@@ -10,7 +10,7 @@ from scipy import special
 
 from exvivo.numerics.multiplicity import adjust_bh, adjust_holm
 from exvivo.numerics.paired import fit_mean
-from exvivo.numerics.permutation import adjust_max_t, compare_sign_flips, compare_two_samples
+from exvivo.numerics.permutation import MOST_COUNTED, adjust_max_t, compare_sign_flips, compare_two_samples
 from exvivo.numerics.ranks import (
     SignedRank,
     Zeros,
@@ -72,7 +72,7 @@ def _limits(d: Array, level: float) -> tuple[float, float]:
 
 def _inverted(d: Array, test: SignedRank) -> Results:
     centre, low, high = invert_signed_rank(d)
-    return {"V": test.statistic, "p": test.p, "hl": centre, "lo": low, "hi": high}
+    return {"V": test.statistic, "p": test.p, "hl": centre if np.isfinite(centre) else None, "lo": low, "hi": high}
 
 
 def _ties_and_zeros(case: Case) -> Results:
@@ -103,7 +103,6 @@ def _sign_flips(case: Case) -> Results:
     flips = compare_sign_flips(d, rng=np.random.default_rng(_SEED))
     whole = np.round(1000 * d)
     p_whole = compare_sign_flips(whole, rng=np.random.default_rng(_SEED)).p
-    unpaired, unpaired_less = compare_two_samples(treated, comparator, near=_coin_slack(treated, comparator))
     return {
         "n": d.size,
         "mean": flips.mean,
@@ -114,9 +113,13 @@ def _sign_flips(case: Case) -> Results:
         "p_t_two_sided": flips.p,
         "exactRankTests_perm_p_integer": {"d_int": whole.astype(int).tolist(), "p": p_whole, "p_enum": p_whole},
         "coin_asym_p": 2 * float(special.ndtr(-abs(d.sum()) / np.sqrt(d @ d))),
-        "coin_two_sample_exact_p": unpaired,
-        "coin_two_sample_exact_p_less": unpaired_less,
+        **(_unpaired(treated, comparator) if 2 * d.size <= MOST_COUNTED else {}),
     }
+
+
+def _unpaired(treated: Array, comparator: Array) -> Results:
+    p, less = compare_two_samples(treated, comparator, near=_coin_slack(treated, comparator))
+    return {"coin_two_sample_exact_p": p, "coin_two_sample_exact_p_less": less}
 
 
 def _coin_slack(first: Array, second: Array) -> tuple[float, float]:

@@ -29,7 +29,7 @@ def _two_samples(case: Case) -> Results:
     results = {
         "W": test.statistic,
         "p_exact": _far_splits(first, second),
-        "hl": centre,
+        "hl": centre if np.isfinite(centre) else None,
         "lo": low,
         "hi": high,
         "coin_p": test.p,
@@ -79,16 +79,22 @@ def _correlations(case: Case) -> Results:
     x, y = two_measurements(case)
     spearman, kendall, pearson = correlate_spearman(x, y), correlate_kendall(x, y), correlate_pearson(x, y)
     tied = _coarsened(case.results.get("ties_transform", ""), x, y)
-    tied_spearman, tied_kendall = correlate_spearman(*tied), correlate_kendall(*tied)
     return {
         "spearman_exact": _as_printed(spearman),
         "kendall_exact": _as_printed(kendall),
         "spearman_asym": _as_printed(spearman) | {"p": spearman.p_large},
         "pearson": {"r": pearson.r, "p": pearson.p, "lo": pearson.low, "hi": pearson.high},
-        "ties_spearman": _as_printed(tied_spearman),
-        "ties_kendall": _as_printed(tied_kendall),
-        "coin_spearman_ties_asym_p": 2 * float(special.ndtr(-abs(tied_spearman.z))),
+        **_tied_correlations(*tied),
     }
+
+
+def _tied_correlations(x: Array, y: Array) -> dict[str, Any]:
+    if min(np.ptp(x), np.ptp(y)) == 0:
+        nothing = dict.fromkeys(("estimate", "statistic", "p"))
+        return {"ties_spearman": nothing, "ties_kendall": nothing, "coin_spearman_ties_asym_p": None}
+    spearman, kendall = correlate_spearman(x, y), correlate_kendall(x, y)
+    large = 2 * float(special.ndtr(-abs(spearman.z)))
+    return {"ties_spearman": _as_printed(spearman), "ties_kendall": _as_printed(kendall), "coin_spearman_ties_asym_p": large}
 
 
 def _as_printed(test: RankCorrelation) -> dict[str, float]:

@@ -10,15 +10,14 @@ from exvivo.qualify.cases import Case, Columns
 Array = NDArray[np.float64]
 
 _COMPARATORS = frozenset({"vehicle", "control", "placebo", "dmso", "untreated", "none", "baseline", "before", "pre", "x"})
-_UNITS = frozenset({"id", "donor", "subject", "patient", "player", "pair", "block", "b", "n", "row", "serum", "plate"})
+_UNITS = frozenset({"id", "donor", "subject", "patient", "participant", "player", "pair", "row"})
+_BLOCKS = _UNITS | {"b", "block", "plate", "serum"}
 
 
 def measured(table: Columns, wanted: int) -> list[str]:
-    """Numeric columns; where there are more than wanted, those that identify a unit go first, then the leftmost."""
+    """The last numeric columns, at most as many as wanted; columns that number the donors are none of them."""
     numeric = [name for name in table.names if table.numeric(name)]
-    if len(numeric) > wanted:
-        numeric = [name for name in numeric if name.lower() not in _UNITS] or numeric
-    return numeric[-wanted:]
+    return [name for name in numeric if name.lower() not in _UNITS][-wanted:]
 
 
 def two_measurements(case: Case) -> tuple[Array, Array]:
@@ -48,7 +47,8 @@ def only_measurement(case: Case) -> Array:
 def groups_of(case: Case) -> dict[str, Array]:
     """Values by group, in the order in which the groups appear; the column with fewer different cells tells the group."""
     table = case.table
-    label, value = sorted(table.names[:2], key=lambda name: (table.numeric(name), len(set(table.labels(name)))))
+    names = [name for name in table.names if name.lower() not in _UNITS]
+    label, value = sorted(names[:2], key=lambda name: (table.numeric(name), len(set(table.labels(name)))))
     numbers = table.numbers(value)
     cells = np.array(table.labels(label))
     known = ~np.isnan(numbers)
@@ -61,9 +61,7 @@ def within_donors(case: Case) -> Array:
     for value, condition, unit in permutations(table.names, 3):
         if table.numeric(value) and _crossed(table, condition, unit):
             return _spread(table, value, condition, unit)
-    names = [name for name in table.names if table.numeric(name)]
-    kept = [name for name in names if len(name) == 1 or name.lower() not in _UNITS] or names
-    return np.column_stack([table.numbers(name) for name in kept])
+    return np.column_stack([table.numbers(name) for name in measured(table, len(table.names))])
 
 
 def sorted_levels(levels: list[str]) -> list[str]:
@@ -78,7 +76,7 @@ def _crossed(table: Columns, condition: str, unit: str) -> bool:
     """Whether every unit has every condition once, and which is which is clear from the names or numbers of levels."""
     cells = list(zip(table.labels(condition), table.labels(unit), strict=True))
     conditions, units = set(table.labels(condition)), set(table.labels(unit))
-    named = [name.lower() in _UNITS for name in (condition, unit)]
+    named = [name.lower() in _BLOCKS for name in (condition, unit)]
     right = named[1] if named[0] != named[1] else len(conditions) <= len(units)
     return right and len(set(cells)) == len(cells) == len(conditions) * len(units)
 
