@@ -1,5 +1,6 @@
 """Serum in the medium, from none to hopeless: what the stage makes of simulated outcomes."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -124,5 +125,6 @@ def test_one_serum_for_each_donor_is_paired(protocol: Protocol, truth: Truth) ->
             own[donor] = serum
     kept = frame.filter(pl.col("serum_donor").is_null() | (pl.col("serum_donor") == pl.col("donor").replace_strict(own, default="")))
     row, _ = s3(protocol, OUTCOMES.build(kept))
-    assert (row["method"], row["detail"]) == ("paired-t-log", '{"one_serum_per_donor": true}')
+    assert row["method"] == "paired-t-log"
+    assert json.loads(str(row["detail"]))["one_serum_per_donor"] is True
     assert row["donors"] == row["serum_donors"]

@@ -22,7 +22,8 @@ from exvivo.numerics.inference import Array
 _ROUNDS = 200
 _SETTLED = 1e-8
 _DAMPED_AFTER = 30  # rounds; factors that still swing then move half as far
-_LEAST_PRECISION = 1e-10
+_LEAST_PRECISION, _MOST_PRECISION = 1e-10, 1e12
+_FARTHEST = 1e6  # standard deviations; a mean beyond is rounding
 _LEAST_SHARE = 1e-10  # of a variance that may stay
 _NARROW = 3e-3  # standard deviations between two limits
 _LOG_ROOT_2PI = 0.5 * float(np.log(2 * np.pi))
@@ -72,7 +73,7 @@ def match_box(covariance: ArrayLike, limits: ArrayLike, *, start: Box | None = N
     for turn in range(_ROUNDS):
         mean, variance = _leave_one_out(S, precision, shift)
         log_mass, inner_mean, inner_variance = _truncate(mean, variance, bounds)
-        new_precision = np.maximum(1 / inner_variance - 1 / variance, _LEAST_PRECISION)
+        new_precision = np.clip(1 / inner_variance - 1 / variance, _LEAST_PRECISION, _MOST_PRECISION)
         new_shift = (inner_mean - mean) / variance + inner_mean * new_precision
         moved = np.abs(new_precision - precision) / (1 / variance + precision)
         if moved.max() < _SETTLED:
@@ -106,7 +107,7 @@ def _leave_one_out(S: Array, precision: Array, shift: Array) -> tuple[Array, Arr
     together = without, without * ((S @ shift - reduced.T @ (reduced @ shift)) / spread - shift)
     strong = precision > 1.0
     variance = np.clip(np.where(strong, beside[0], together[0]), _LEAST_SHARE, 1.0)
-    return np.where(strong, beside[1], together[1]), variance
+    return np.clip(np.where(strong, beside[1], together[1]), -_FARTHEST, _FARTHEST), variance
 
 
 def _log_density(S: Array, precision: Array, shift: Array) -> float:
