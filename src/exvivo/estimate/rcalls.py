@@ -241,21 +241,14 @@ def _crossed(effect: Effect, basis: Basis, level: float) -> Call | None:
     apart = not basis.pairs.count
     if apart:
         lines, mean, place = _long(basis, random), "y ~ arm", 2
-        labels = [[getattr(r, name) for r in (*basis.pairs.single_drug, *basis.pairs.single_comparator)] for name in random]
     else:
-        labels = [[getattr(r, name) for r in basis.pairs.drug] for name in random]
-        lines = [_middle(basis), *(_texts(name, own) for name, own in zip(random, labels, strict=True))]
+        lines = [_middle(basis), *(_texts(name, [getattr(r, name) for r in basis.pairs.drug]) for name in random)]
         lines.append(f"data <- data.frame(d, {', '.join(random)})")
         mean, place = "d ~ 1", 1
     kept = [name for name in random if variances[name] > 0]
-    lines += [f"fit <- {_fit(mean, kept)}", f"k <- kenward_roger(fit, {place})"]
     if len(kept) < len(random):
-        units = min(len(set(own)) for own in labels) - place
-        lines += [
-            "# a variance is zero and has left the model; df: those of the model that keeps it, but at least the number of units less one",
-            f"full <- kenward_roger({_fit(mean, random)}, {place})",
-            f'k[["df"]] <- min(k[["df"]], max(full[["df"]], {units}))',
-        ]
+        lines.append("# a variance that is estimated as zero has left the model")
+    lines += [f"fit <- {_fit(mean, kept)}", f"k <- kenward_roger(fit, {place})"]
     return Call("\n".join([*lines, f'result <- from_t(k[["estimate"]], k[["se"]], k[["df"]], {level!r})']), MIXED, 1e-5)
 
 
