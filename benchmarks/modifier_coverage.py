@@ -237,7 +237,7 @@ def print_table(table: pl.DataFrame) -> bool:
             f"{hits:>6}{hits / n:>10.2%}" if n else f"{'':>16}"
             for hits, n in ((row["rejected"], row["tested"]), (row["covered"], row["with_interval"]))
         ]
-        error = f"{row['error']:>+10.4f}{row['error_se']:>8.4f}" if row["error"] is not None else ""
+        error = f"{row['error']:>+10.4f}{row['error_se']:>8.4f}" if row["error_se"] is not None else ""
         head = f"{row['reading']:<10}{row['modifier']:<10}{row['method']:<24}{truth:>7}{row['n']:>6}"
         print(f"{head}{''.join(shares)}{error}{'' if fine else '  outside'}")
     return good

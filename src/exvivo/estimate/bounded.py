@@ -40,18 +40,18 @@ class BoundedPairs:
 
 
 def estimate_bounded(base: Effect, known: BoundedPairs, modifier: Modifier, rules: Rules) -> list[Effect]:
-    """The sensitivity row; none where no pair is censored.
+    """The sensitivity row; none where no pair is known within bounds only.
 
     It is given while at most the registered share of these pairs is censored and enough are fully measured, two in every
     level; otherwise it says why not.
     """
-    if known.pairs.exact.all():
-        return []
     bounded: NDArray[np.bool_] = np.isfinite(known.pairs.differences).max(axis=1)
     used = known.pick(bounded)
     if modifier.kind is not ModifierKind.CONTINUOUS:
         enough = {side for side, n in used.count().items() if n >= rules.analysis.min_per_level}
         used = used.pick(np.array([side in enough for side in used.sides], dtype=bool))
+    if used.pairs.exact.all():
+        return []
     row = describe_pairs(replace(base, role=EffectRole.SENSITIVITY, method=Method.INTERVAL), used.pairs, wells=base.wells is not None)
     exact = int(used.pairs.exact.sum())
     told = row.noting({"censored_pairs": used.pairs.count - exact, "unbounded_pairs": int((~bounded).sum()) or None})

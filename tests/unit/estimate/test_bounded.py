@@ -76,6 +76,9 @@ def test_without_censoring_it_is_the_f_test_of_the_linear_model(seed: int) -> No
 
 def test_no_row_without_a_censored_pair(kit: Kit, plan: AnalysisPlan) -> None:
     assert not bounded_rows(kit, plan, kit.patients(20))
+    hidden = {"log_value": None, "upper_bound": 5.0, "status": "below_lloq"}
+    unknown = [row | (hidden if row["donor"] == "SSc000" else {}) for row in kit.patients(20)]
+    assert not bounded_rows(kit, plan, unknown)
 
 
 def test_it_stands_where_the_registered_row_may_not(kit: Kit, plan: AnalysisPlan) -> None:

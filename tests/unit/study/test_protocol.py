@@ -92,6 +92,12 @@ def test_a_missing_file_says_how_to_create_one(tmp_path: Path) -> None:
         load_protocol(tmp_path / "study.yaml")
 
 
+def test_error_of_a_score_on_a_modifier_that_is_none(tmp_path: Path) -> None:
+    text = SEED.replace("variable: pah_echo, kind: binary,", "variable: pah_echo, kind: binary, measurement_sd: 2,")
+    (message,) = faults_of(tmp_path, text)
+    assert "'measurement_sd' is the error of a score, and only a modifier of kind 'continuous' is one. Leave the key out" in message
+
+
 def test_a_block_without_source_is_called_out(tmp_path: Path) -> None:
     messages = faults_of(tmp_path, SEED.replace("  serum_gate: false\n  source: assumed\n", "  serum_gate: false\n"))
     assert messages == ("study.yaml:262:3: 'analysis' does not say its 'source'. Expected registry, assumed or sop:<reference>",)
