@@ -30,7 +30,7 @@ from scipy import special
 from exvivo.engine import rng_for
 from exvivo.estimate.contrasts import Rules
 from exvivo.estimate.effect import Effect
-from exvivo.estimate.pairs import Pairs, full_condition, pair_up, readings_at
+from exvivo.estimate.pairs import Cultures, Pairs, full_condition, pair_up
 from exvivo.estimate.subgroups import estimate_modifier
 from exvivo.numerics.meta import pool_estimates
 from exvivo.pipeline import count_donors
@@ -97,8 +97,9 @@ def draw_study(setting: Setting, donors: Mapping[str, int], seed: int) -> Drawn:
     outcome = setting.plan.outcomes[0]
     frame = tables_of(draw_truth(setting.protocol, donors, seed), rng_for(seed, "readings"), list(outcome.readouts)).frame
     own = frame.filter(pl.col("sets").str.split(",").list.contains(outcome.set), pl.col("readout") == outcome.readouts[0])
+    cultures = Cultures.of(own, setting.plan.factors)
     drug, comparator = (
-        readings_at(own, full_condition(outcome.contrast, setting.plan.factors, level))
+        cultures.readings_at(full_condition(outcome.contrast, setting.plan.factors, level))
         for level in (outcome.contrast.level, outcome.contrast.versus)
     )
     clinic = own.select("donor", *setting.variables).unique(subset="donor").sort("donor")
