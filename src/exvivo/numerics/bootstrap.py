@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 Limits = tuple[float, float]
 _STEPS = 1 << 12
 _BLOCK = 1 << 15
+_DIGITS, _NEAR = 5, 1e-7  # decimals of values that count as rounded, and what is the same to the machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,30 @@ def resample_mean(values: ArrayLike) -> Resampled:
     low, width = float(x.min()), float(np.ptp(x))
     if width == 0:
         return Resampled(values=x[:1], cumulative=np.ones(1))
-    place = (x - low) / width * _STEPS
-    cell = np.minimum(place.astype(np.int64), _STEPS - 1)
-    atoms = np.zeros(x.size * _STEPS + 1)
+    steps = _count_steps(x)
+    place = (x - low) / width * steps
+    place = np.where(np.abs(place - np.rint(place)) < _NEAR, np.rint(place), place)
+    cell = np.minimum(place.astype(np.int64), steps - 1)
+    atoms = np.zeros(x.size * steps + 1)
     np.add.at(atoms, cell, (1 - place + cell) / x.size)
     np.add.at(atoms, cell + 1, (place - cell) / x.size)
     size = fft.next_fast_len(atoms.size, real=True)
     shares = fft.irfft(fft.rfft(atoms, size) ** x.size, size)[: atoms.size]
     return Resampled(
-        values=low + width / _STEPS * np.arange(atoms.size) / x.size,
+        values=low + width / steps * np.arange(atoms.size) / x.size,
         cumulative=np.minimum(np.cumsum(np.maximum(shares, 0.0)), 1.0),
     )
+
+
+def _count_steps(x: Array) -> int:
+    """Steps of a grid over the range: those on which rounded values lie, where they are few."""
+    for digits in range(_DIGITS):
+        scaled = (x - x.min()) * 10.0**digits
+        if np.abs(scaled - np.rint(scaled)).max() < _NEAR:
+            whole = np.rint(scaled).astype(np.int64)
+            steps = int(whole.max() // np.gcd.reduce(whole))
+            return min(steps, _STEPS)
+    return _STEPS
 
 
 def resample_median(values: ArrayLike) -> Resampled:
@@ -117,7 +131,7 @@ def bootstrap_mean(values: ArrayLike, *, level: float = 0.95) -> MeanIntervals:
     mean, se = float(x.mean()), float(np.sqrt(square)) / x.size
     drawn = resample_mean(x)
     acceleration = float((influence**3).sum()) / (6 * square**1.5)
-    z0 = float(special.ndtri(drawn.below(mean)))
+    z0 = float(special.ndtri(drawn.below(mean - _NEAR * np.ptp(x) / _STEPS)))
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     low, high = (drawn.quantile(float(tail)) for tail in tails)
     shifted = z0 + special.ndtri(tails)

@@ -3,7 +3,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from exvivo.numerics.bootstrap import bootstrap_mean, bootstrap_t, resample_mean, resample_median
 
@@ -53,3 +53,14 @@ def test_wrong_calls() -> None:
     with pytest.raises(ValueError, match="two donors"):
         bootstrap_mean([1.0])
     assert resample_mean([2.0, 2.0]).quantile(0.5) == 2.0
+
+
+@pytest.mark.parametrize("values", [[1.2, 2.4, 1.3, 1.3, 0.0], [-0.4, 0.1, 0.3, -0.6, -0.9, -0.2], [1, -2, 2, 3, -1]])
+def test_resampled_means_of_rounded_values_are_those_of_all_resamples(values: list[float]) -> None:
+    means = np.round([np.mean(chosen) for chosen in itertools.product(values, repeat=len(values))], 9)
+    found, middle = resample_mean(values), float(np.round(np.mean(values), 9))
+    at, counts = np.unique(means, return_counts=True)
+    shares = np.cumsum(counts) / means.size
+    for probability in (0.025, 0.1, 0.5, 0.9, 0.975):
+        assert found.quantile(probability) == pytest.approx(at[np.searchsorted(shares, probability - 1e-12)], abs=1e-9)
+    assert bootstrap_mean(values).z0 == pytest.approx(special.ndtri((means < middle).mean()), abs=1e-9)

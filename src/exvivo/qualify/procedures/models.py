@@ -192,11 +192,16 @@ def _test_strata(design: Design, y: Array, errors: list[Array], wanted: Mapping[
     for name, lines in analyse_strata(y, columns, errors).items():
         test = next((line.test for line in lines if line.test), None)
         if test:
-            key = next((own for own in wanted if set(own.split(":")) == set(name.split(":"))), name)
+            key = next((own for own in wanted if _names_term(own, name.split(":"))), name)
             report[key] = {"F": test.F, "df1": int(test.df_numerator), "df2": int(test.df_denominator), "p": test.p}
     if "interaction" in wanted and ":".join(design.terms[-1]) in report:
         report["interaction"] = report[":".join(design.terms[-1])]
     return report
+
+
+def _names_term(key: str, factors: list[str]) -> bool:
+    """Whether a key joins the names of these factors, in any order."""
+    return any(key in {sign.join(order) for sign in (":", "_", ".", "*", "x", "")} for order in permutations(factors))
 
 
 def _same_df(found: Mapping[str, Any] | None, wanted: object) -> bool:
