@@ -30,9 +30,9 @@ from scipy import special
 from exvivo.engine import rng_for
 from exvivo.estimate.contrasts import Rules
 from exvivo.estimate.effect import Effect
-from exvivo.estimate.pairs import Pairs, full_condition, pair_up, readings_at
+from exvivo.estimate.pairs import Cultures, Pairs, full_condition, pair_up
 from exvivo.estimate.subgroups import estimate_modifier
-from exvivo.numerics.shrinkage import shrink_levels
+from exvivo.numerics.meta import pool_estimates
 from exvivo.pipeline import count_donors
 from exvivo.simulate.tabulate import tables_of
 from exvivo.simulate.truth import draw_truth, true_effects
@@ -97,8 +97,9 @@ def draw_study(setting: Setting, donors: Mapping[str, int], seed: int) -> Drawn:
     outcome = setting.plan.outcomes[0]
     frame = tables_of(draw_truth(setting.protocol, donors, seed), rng_for(seed, "readings"), list(outcome.readouts)).frame
     own = frame.filter(pl.col("sets").str.split(",").list.contains(outcome.set), pl.col("readout") == outcome.readouts[0])
+    cultures = Cultures.of(own, setting.plan.factors)
     drug, comparator = (
-        readings_at(own, full_condition(outcome.contrast, setting.plan.factors, level))
+        cultures.readings_at(full_condition(outcome.contrast, setting.plan.factors, level))
         for level in (outcome.contrast.level, outcome.contrast.versus)
     )
     clinic = own.select("donor", *setting.variables).unique(subset="donor").sort("donor")
@@ -180,10 +181,10 @@ def print_shrunken(count: int) -> None:
             for _ in range(count):
                 truth = rng.normal(0, between, len(donors))
                 plain, se = rng.normal(truth, sd / size), sd * np.sqrt(rng.chisquare(df) / df) / size
-                fit = shrink_levels(plain, se)
+                fit = pool_estimates(plain, se**2)
                 squares += [np.mean((fit.predicted - truth) ** 2), np.mean((plain - truth) ** 2)]
-                covered += float(np.mean(np.abs(fit.predicted - truth) <= quantile * fit.se))
-                zero += fit.variance == 0
+                covered += float(np.mean(np.abs(fit.predicted - truth) <= quantile * fit.predicted_se))
+                zero += fit.tau2 == 0
             told = f"squared error {squares[0] / squares[1]:.2f}, covered {covered / count:.1%}, variance zero {zero / count:.0%}"
             print(f"levels of {donors} donors, SD between levels {between}: {told}")
 

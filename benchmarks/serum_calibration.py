@@ -371,7 +371,7 @@ def carry(design: Design, drawn: Cultures, run: int, middle: float, rng: np.rand
     base, found = Effect("S3", "IL6", "drug"), {}
     estimated: Effect | None = None
     for name, deciding in (("comparator", frames[0]), ("either arm", larger)):
-        over = carries_over(both, deciding, pairs, RULES.analysis.blank_share)
+        over = carries_over(both.to_dicts(), deciding.to_dicts(), pairs, RULES.analysis.blank_share)
         if over is None and estimated is None:
             estimated = estimate_crossed(base, pairs, RULES)
         found[name] = base.refused(Reason.SERUM_CARRY_OVER) if over is not None or estimated is None else estimated

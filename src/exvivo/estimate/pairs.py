@@ -18,6 +18,8 @@ from exvivo.study.model import Contrast, Factor
 from exvivo.study.statuses import BELOW, USABLE
 
 Key = tuple[str, str]
+Row = Mapping[str, object]
+_USABLE = frozenset(status.value for status in USABLE)
 
 _DECIMALS = 12
 
@@ -104,18 +106,30 @@ def full_condition(contrast: Contrast, factors: Mapping[str, Factor], level: str
     return {name: factor.reference for name, factor in factors.items()} | dict(contrast.within) | {contrast.factor: level}
 
 
-def rows_at(frame: pl.DataFrame, condition: Mapping[str, str]) -> pl.DataFrame:
-    """Rows of one condition; an empty factor cell does not match any level."""
-    known = [pl.col(factor) == level for factor, level in condition.items() if factor in frame.columns]
-    return frame.filter(*known) if known else frame
+@dataclass(frozen=True, slots=True)
+class Cultures:
+    """Rows of outcomes by the level of every factor that their table has."""
 
+    factors: tuple[str, ...]
+    conditions: Mapping[tuple[object, ...], Sequence[Row]]
 
-def readings_at(frame: pl.DataFrame, condition: Mapping[str, str]) -> list[Reading]:
-    """Usable values of one condition, sorted by donor and serum donor."""
-    usable = pl.col("status").is_in(sorted(status.value for status in USABLE))
-    rows = rows_at(frame, condition).filter(pl.col("donor").is_not_null(), usable)
-    found = [_reading(row) for row in rows.iter_rows(named=True)]
-    return sorted((r for r in found if r is not None), key=lambda r: r.key)
+    @classmethod
+    def of(cls, frame: pl.DataFrame, factors: Iterable[str]) -> "Cultures":
+        """Rows of a frame, in its order."""
+        known = tuple(name for name in factors if name in frame.columns)
+        conditions: dict[tuple[object, ...], list[Row]] = {}
+        for row in frame.iter_rows(named=True):
+            conditions.setdefault(tuple(row[name] for name in known), []).append(row)
+        return cls(known, conditions)
+
+    def rows_at(self, condition: Mapping[str, str]) -> Sequence[Row]:
+        """Rows of one condition; an empty factor cell does not match any level."""
+        return self.conditions.get(tuple(condition[name] for name in self.factors), ())
+
+    def readings_at(self, condition: Mapping[str, str]) -> list[Reading]:
+        """Usable values of one condition, sorted by donor and serum donor."""
+        found = map(_reading, self.rows_at(condition))
+        return sorted((reading for reading in found if reading is not None), key=lambda r: r.key)
 
 
 def pair_up(drug: Sequence[Reading], comparator: Sequence[Reading]) -> Pairs:
@@ -191,7 +205,9 @@ def percent_below(readings: Sequence[Reading]) -> float | None:
     return 100 * sum(r.below for r in readings) / len(readings) if readings else None
 
 
-def _reading(row: Mapping[str, object]) -> Reading | None:
+def _reading(row: Row) -> Reading | None:
+    if row["donor"] is None or row["status"] not in _USABLE:
+        return None
     value, lower, upper = (_number(row[name]) for name in ("log_value", "lower_bound", "upper_bound"))
     if lower is None and upper is None:
         if value is None:
@@ -210,7 +226,7 @@ def _reading(row: Mapping[str, object]) -> Reading | None:
     )
 
 
-def _error_of(row: Mapping[str, object]) -> float:
+def _error_of(row: Row) -> float:
     """Variance of a value's error: that of its readings, or from the spread of replicate cultures where that is larger."""
     facts = json.loads(str(row["detail"])) if row["detail"] else {}
     cultures = _number(facts.get("cultures")) or 1.0

@@ -30,7 +30,7 @@ import polars as pl
 
 from exvivo.estimate.contrasts import Rules, bound_effect, estimate_pairs, list_free, list_sensitivities
 from exvivo.estimate.effect import Basis, Effect
-from exvivo.estimate.pairs import Pairs, Reading, bounds_of, mean_over_sera, pair_up
+from exvivo.estimate.pairs import Pairs, Reading, Row, bounds_of, mean_over_sera, pair_up
 from exvivo.numerics.crossed import fit_censored_crossed
 from exvivo.numerics.inference import Array, Estimate, turn
 from exvivo.numerics.mixed import fit_mixed, indicate
@@ -138,18 +138,17 @@ def average_by_donor(pairs: Pairs) -> tuple[list[str], Array]:
     return donors, np.array([pairs.differences[names == donor].mean(axis=0) for donor in donors]).reshape(len(donors), 2)
 
 
-def carries_over(rows: pl.DataFrame, deciding: pl.DataFrame, pairs: Pairs, limit: float) -> dict[str, float] | None:
+def carries_over(rows: Sequence[Row], deciding: Sequence[Row], pairs: Pairs, limit: float) -> dict[str, float] | None:
     """Why serum makes a readout not estimable: blanks missing, or most of the total, in over half the pairs.
 
     `rows` are those of both arms, `deciding` those whose totals count: the comparator's, or all where only one arm saw serum.
     Returns the parameters of the reason, or None.
     """
-    without = rows.filter((pl.col("status") == SpecimenStatus.MISSING.value) & (pl.col("reason") == Reason.SERUM_BLANK_MISSING.value))
-    missing = without.select("donor", "serum_donor").unique().height
+    lacking = (SpecimenStatus.MISSING.value, Reason.SERUM_BLANK_MISSING.value)
+    missing = len({(row["donor"], row["serum_donor"]) for row in rows if (row["status"], row["reason"]) == lacking})
     if missing and missing > 0.5 * (missing + pairs.count):
         return {"pairs_without_blank": missing, "pairs": pairs.count}
-    known = deciding.filter(pl.col("blank_share").is_not_null()).select("donor", "serum_donor", "blank_share")
-    shares = {(donor, serum or ""): share for donor, serum, share in known.iter_rows()}
+    shares = {(row["donor"], row["serum_donor"] or ""): share for row in deciding if isinstance(share := row["blank_share"], float)}
     large = sum(max(shares.get(a.key, 0.0), shares.get(b.key, 0.0)) > limit for a, b in zip(pairs.drug, pairs.comparator, strict=True))
     if pairs.count and large > 0.5 * pairs.count:
         return {"pairs_with_large_blank": large, "pairs": pairs.count, "limit": limit}

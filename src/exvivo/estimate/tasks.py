@@ -19,6 +19,7 @@ from exvivo.estimate.doses import Series, estimate_series, is_series
 from exvivo.estimate.effect import P_ONLY, RATIO, RATIO_OF_RATIOS, Effect, name_serum_effect
 from exvivo.estimate.imputed import impute_calibration
 from exvivo.estimate.pairs import (
+    Cultures,
     Pairs,
     Reading,
     full_condition,
@@ -26,8 +27,6 @@ from exvivo.estimate.pairs import (
     mean_over_sera,
     one_per_donor,
     pair_up,
-    readings_at,
-    rows_at,
     sera_differ,
 )
 from exvivo.estimate.rcalls import write_call
@@ -210,15 +209,17 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield base.refused(Reason.BLOCKED_BY_FINDING, {"code": code, "place": place})
         return
     arms = {level: full_condition(task.outcome.contrast, task.factors, level) for level in _levels_of(task)}
-    absent = _absent(task, arms)
+    cultures = Cultures.of(task.frame, task.factors)
+    absent = _absent(cultures, arms)
     if absent is not None:
         yield base.refused(absent)
         return
-    drug, comparator = (readings_at(task.frame, condition) for condition in arms.values())
+    drug, comparator = (cultures.readings_at(condition) for condition in arms.values())
     if not task.modifier and sera_differ(drug, comparator):
-        yield from _estimate_between_sera(task, drug, comparator, arms)
+        over = _carry_over(task, Pairs((*drug, *comparator), (*drug, *comparator)), cultures, list(arms))
+        yield from _estimate_between_sera(task, drug, comparator, over)
         return
-    pairs = pairs_of(task, task.frame)
+    pairs = pair_up(drug, comparator)
     if task.modifier and any(pairs.serum_donors):
         pairs = one_per_donor(pairs)
     described = describe_pairs(base, pairs, wells=task.soluble)
@@ -227,41 +228,39 @@ def _estimate(task: Task) -> Iterator[Effect]:
             estimate_modifier(described, pairs, _values(task), task.modifier, task.rules), pairs, task, task.modifier
         )
         return
-    if not _in_serum(pairs, task.frame, arms):
+    if not _in_serum(pairs, cultures, arms):
         yield from _with_calibration(estimate_pairs(described, pairs, task.rules), pairs, task)
         yield from list_sensitivities(described, pairs, task.rules)
-        yield from _series(task)
+        yield from _series(task, cultures)
         over = None
     else:
         alike = any(reading.serum_donor for reading in comparator) and any(reading.serum_donor for reading in drug)
-        over = _carry_over(task, pairs, arms, [task.outcome.contrast.versus] if alike else list(arms))
+        over = _carry_over(task, pairs, cultures, [task.outcome.contrast.versus] if alike else list(arms))
         yield from _estimate_in_serum(task, described, pairs, over)
     if isinstance(task.measured_by, FlowReadout):
         yield from _other_statistics(task, arms)
     if held_apart(task.outcome.contrast, task.factors):
-        yield from _beside_serum(task, pairs, over)
+        yield from _beside_serum(task, cultures, pairs, over)
 
 
-def _series(task: Task) -> Iterator[Effect]:
+def _series(task: Task, cultures: Cultures) -> Iterator[Effect]:
     """All levels of the drug against the comparator, where there are more than two."""
     contrast = task.outcome.contrast
     factor = task.factors[contrast.factor]
     held = full_condition(contrast, task.factors, contrast.versus)
-    readings = {level: readings_at(task.frame, held | {contrast.factor: level}) for level in factor.levels}
+    readings = {level: cultures.readings_at(held | {contrast.factor: level}) for level in factor.levels}
     present = {level: found for level, found in readings.items() if found}
     if is_series(present, contrast.versus):
         yield from estimate_series(task.base(), Series(present, contrast.versus, factor.doses), task.rules)
 
 
 def _estimate_between_sera(
-    task: Task, drug: Sequence[Reading], comparator: Sequence[Reading], arms: Mapping[str, Mapping[str, str]]
+    task: Task, drug: Sequence[Reading], comparator: Sequence[Reading], over: Mapping[str, float] | None
 ) -> Iterator[Effect]:
     """Registered estimate of two kinds of serum, and what stands beside it on donors' means over sera."""
     pairs = pair_up(mean_over_sera(drug), mean_over_sera(comparator))
     described = describe_pairs(task.base(), pairs, wells=task.soluble)
     described = replace(described, serum_donors=len({reading.serum_donor for reading in (*drug, *comparator)}))
-    exposed = (*drug, *comparator)
-    over = _carry_over(task, Pairs(exposed, exposed), arms, list(arms))
     if over is not None:
         yield described.refused(Reason.SERUM_CARRY_OVER, over)
         return
@@ -272,19 +271,20 @@ def _estimate_between_sera(
 def _other_statistics(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Iterator[Effect]:
     """The same contrast on other statistics of a marker."""
     for name in STATISTICS:
-        frame = as_statistic(task.frame, name)
-        pairs = pairs_of(task, frame)
+        cultures = Cultures.of(as_statistic(task.frame, name), task.factors)
+        pairs = pair_up(*(cultures.readings_at(condition) for condition in arms.values()))
         base = describe_pairs(replace(task.base(), role=EffectRole.SUPPLEMENTARY), pairs, wells=task.soluble)
-        estimate = estimate_crossed if _in_serum(pairs, frame, arms) else estimate_pairs
+        estimate = estimate_crossed if _in_serum(pairs, cultures, arms) else estimate_pairs
         yield estimate(base, pairs, task.rules).noting({"statistic": name})
 
 
-def _carry_over(task: Task, pairs: Pairs, arms: Mapping[str, Mapping[str, str]], deciding: Sequence[str]) -> Mapping[str, float] | None:
+def _carry_over(task: Task, pairs: Pairs, cultures: Cultures, deciding: Sequence[str]) -> Mapping[str, float] | None:
     """Why carry-over leaves nothing to estimate; `deciding` are the levels whose totals count."""
     if not (task.soluble and task.experiment.serum_present_at_collection):
         return None
-    rows = {level: rows_at(task.frame, condition) for level, condition in arms.items()}
-    return carries_over(pl.concat(rows.values()), pl.concat([rows[level] for level in deciding]), pairs, task.analysis.blank_share)
+    rows = {level: cultures.rows_at(full_condition(task.outcome.contrast, task.factors, level)) for level in _levels_of(task)}
+    both, decide = ([row for level in levels for row in rows[level]] for levels in (rows, deciding))
+    return carries_over(both, decide, pairs, task.analysis.blank_share)
 
 
 def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
@@ -300,7 +300,7 @@ def _estimate_in_serum(task: Task, described: Effect, pairs: Pairs, over: Mappin
     yield estimated.noting({"uncorrected": True})
 
 
-def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
+def _beside_serum(task: Task, cultures: Cultures, inside: Pairs, over: Mapping[str, float] | None) -> Iterator[Effect]:
     """Effect of serum alone, effect of the drug without serum, and their interaction; none with serum where it carries over."""
     contrast = task.outcome.contrast
     held = full_condition(contrast, task.factors, contrast.versus)
@@ -310,9 +310,9 @@ def _beside_serum(task: Task, inside: Pairs, over: Mapping[str, float] | None) -
     serum = replace(task.base(), contrast=name_serum_effect(apart), role=EffectRole.SUPPLEMENTARY)
     alone = replace(serum, contrast=_name_contrast(contrast.level, contrast.versus, {**contrast.within, **references}))
     both = replace(serum, contrast="interaction", scale=RATIO_OF_RATIOS)
-    vehicle_alone, drug_alone = (readings_at(task.frame, bare[level]) for level in (contrast.versus, contrast.level))
-    missing = [not rows_at(task.frame, bare[level]).height for level in (contrast.versus, contrast.level)]
-    exposed = pair_up(readings_at(task.frame, held), vehicle_alone)
+    vehicle_alone, drug_alone = (cultures.readings_at(bare[level]) for level in (contrast.versus, contrast.level))
+    missing = [not cultures.rows_at(bare[level]) for level in (contrast.versus, contrast.level)]
+    exposed = pair_up(cultures.readings_at(held), vehicle_alone)
     without = pair_up(drug_alone, vehicle_alone)
     if missing[0]:
         yield serum.refused(Reason.CONDITION_MISSING)
@@ -378,28 +378,27 @@ def _carry_modified(rows: Sequence[Effect], pairs: Pairs, task: Task, modifier: 
 
 def pairs_of(task: Task, frame: pl.DataFrame) -> Pairs:
     """Pairs of the two arms of a task's contrast."""
-    contrast = task.outcome.contrast
-    drug, comparator = (readings_at(frame, full_condition(contrast, task.factors, level)) for level in (contrast.level, contrast.versus))
-    return pair_up(drug, comparator)
+    cultures = Cultures.of(frame, task.factors)
+    return pair_up(*(cultures.readings_at(full_condition(task.outcome.contrast, task.factors, level)) for level in _levels_of(task)))
 
 
 def _levels_of(task: Task) -> tuple[str, str]:
     return task.outcome.contrast.level, task.outcome.contrast.versus
 
 
-def _absent(task: Task, arms: Mapping[str, Mapping[str, str]]) -> Reason | None:
+def _absent(cultures: Cultures, arms: Mapping[str, Mapping[str, str]]) -> Reason | None:
     """Why there is nothing to compare: no row of the readout, or none of a condition."""
-    if not task.frame.height:
+    if not cultures.conditions:
         return Reason.READOUT_MISSING
-    if any(not rows_at(task.frame, condition).height for condition in arms.values()):
+    if any(not cultures.rows_at(condition) for condition in arms.values()):
         return Reason.CONDITION_MISSING
     return None
 
 
-def _in_serum(pairs: Pairs, frame: pl.DataFrame, arms: Mapping[str, Mapping[str, str]]) -> bool:
+def _in_serum(pairs: Pairs, cultures: Cultures, arms: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether the compared cultures were exposed to serum of other donors."""
-    rows = [rows_at(frame, condition) for condition in arms.values()]
-    return any(pairs.serum_donors) or any(part["serum_donor"].is_not_null().any() for part in rows)
+    rows = (row for condition in arms.values() for row in cultures.rows_at(condition))
+    return any(pairs.serum_donors) or any(row["serum_donor"] is not None for row in rows)
 
 
 def _values(task: Task) -> dict[str, str | None]:

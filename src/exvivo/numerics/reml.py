@@ -8,8 +8,8 @@ M = L L', positive semidefinite for every lower triangle L, so that a correlatio
 ordinary points of the search. V / s2 = I + sum of M_ab Z_a Z_b' is linear in the entries of M: criterion, gradient and
 curvature are written for them and carried to L by the chain rule, which is exact because M is quadratic in L.
 
-L-BFGS-B from several starts finds the region; triangles that end near the boundary are put on it; Newton steps over what is
-free finish.
+Variances: Newton's steps from several starts at once, projected on what is not negative, down to rounding. Triangles: L-BFGS-B from
+several starts finds the region; those that end near the boundary are put on it; Newton's steps over what is free finish.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,12 @@ Pairs = tuple[tuple[int, int], ...]
 
 _STARTS = (1.0, 0.05, 20.0)  # relative variances from which the search begins
 _NEWTON_STEPS = 20
+_MOST_STEPS = 60
+_LARGEST = 1e10
+_FARTHEST = 10.0  # times one plus a relative variance, in one step
+_SMALL = 1e-3  # a relative variance below this may become zero in one step
+_NEAR = 0.01  # steps are measured in units of a relative variance plus this
+_FLAT = 1e-11  # of the criterion; no step is worth less
 _ZERO = 1e-9  # a relative variance below this is on the boundary
 _SINGULAR = 1e-4
 _NARROW = 0.03  # a triangle whose diagonal is below this share of its row is tried on the boundary
@@ -64,7 +70,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contrasts:
-    """Crossproducts of the error contrasts: Z'Z (q, q), Z'y (q,), y'y, their number, and the columns of each factor."""
+    """Crossproducts of the error contrasts: Z'Z (q, q), Z'y (q,), y'y, their number, and the columns of each factor.
+
+    `joined` is Z'Z with Z'y at its right, `member` (q, k) says which column belongs to which factor.
+    """
 
     ZZ: Array
     Zy: Array
@@ -73,6 +82,8 @@ class Contrasts:
     blocks: list[slice]
     constant: float
     shape: Shape
+    joined: Array
+    member: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,14 +138,17 @@ def project(y: Array, X: Array, Zs: Sequence[Array], shape: Shape) -> Contrasts:
     Q, R = linalg.qr(X, mode="economic")
     Z = np.hstack([np.zeros((y.size, 0)), *Zs])
     free_y, free_Z = y - Q @ (Q.T @ y), Z - Q @ (Q.T @ Z)
+    ZZ, Zy = free_Z.T @ free_Z, free_Z.T @ free_y
     return Contrasts(
-        ZZ=free_Z.T @ free_Z,
-        Zy=free_Z.T @ free_y,
+        ZZ=ZZ,
+        Zy=Zy,
         yy=float(free_y @ free_y),
         count=y.size - X.shape[1],
         blocks=columns_of(Zs),
         constant=2 * float(np.log(np.abs(np.diag(R))).sum()),
         shape=shape,
+        joined=np.column_stack([ZZ, Zy]),
+        member=np.repeat(np.eye(len(Zs)), [one.shape[1] for one in Zs], axis=0),
     )
 
 
@@ -210,6 +224,21 @@ def maximise(c: Contrasts) -> Array:
     shape = c.shape
     if not shape.scalar.size:
         return np.zeros(0)
+    if shape.scalar.all():
+        return _search_variances(c)
+    best = _search_triangles(c)
+    inside = _polish(_close(np.where(shape.scalar & (best < _ZERO), 0.0, best), shape, 0.0), c)
+    narrow = _close(inside, shape, _NARROW)
+    if (narrow == inside).all():
+        return inside
+    edge = _polish(narrow, c)
+    slack = 1e-10 * abs(criterion(inside, c)[0])
+    return edge if criterion(edge, c)[0] <= criterion(inside, c)[0] + slack else inside
+
+
+def _search_triangles(c: Contrasts) -> Array:
+    """Parameters near the maximum where some are triangles of correlated terms."""
+    shape = c.shape
     diagonal = shape.lower == 0
     found = [
         optimize.minimize(
@@ -223,14 +252,123 @@ def maximise(c: Contrasts) -> Array:
         )
         for start in _STARTS
     ]
-    best = min(found, key=lambda result: float(result.fun))
-    inside = _polish(_close(np.where(shape.scalar & (best.x < _ZERO), 0.0, best.x), shape, 0.0), c)
-    narrow = _close(inside, shape, _NARROW)
-    if (narrow == inside).all():
-        return inside
-    edge = _polish(narrow, c)
-    slack = 1e-10 * abs(criterion(inside, c)[0])
-    return edge if criterion(edge, c)[0] <= criterion(inside, c)[0] + slack else inside
+    return np.asarray(min(found, key=lambda result: float(result.fun)).x, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Criterion (s,), its slope (s, m), curvature and expected curvature (s, m, m) at several sets of relative variances (s, m)."""
+
+    x: Array
+    value: Array
+    slope: Array
+    bend: Array
+    expected: Array
+
+    def take(self, rows: NDArray[np.intp]) -> "_Places":
+        """Some of them, as a copy."""
+        return _Places(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    def put(self, rows: NDArray[np.intp], other: "_Places") -> None:
+        """Take over rows of another."""
+        for name in self.__slots__:
+            getattr(self, name)[rows] = getattr(other, name)
+
+
+def _search_variances(c: Contrasts) -> Array:
+    """Relative variances at the maximum, by Newton steps from all starts at once, projected on what is not negative."""
+    size = len(c.blocks)
+    apart = np.where(np.eye(size, dtype=bool), _STARTS[2], _STARTS[1])[: size if size > 1 else 0]
+    here = _look(c, np.vstack([np.outer(_STARTS, np.ones(size)), apart]))
+    share = np.ones(len(here.x))
+    active = np.arange(len(here.x))
+    for _ in range(_MOST_STEPS):
+        x, gain = _projected(here.take(active), share[active])
+        moving = gain > _FLAT * (1 + np.abs(here.value[active]))
+        active, x = active[moving], x[moving]
+        if not active.size:
+            break
+        there = _look(c, x)
+        better = there.value < here.value[active]
+        here.put(active[better], there.take(np.flatnonzero(better)))
+        share[active] = np.where(better, np.minimum(1.0, 4 * share[active]), share[active] / 4)
+    best = here.x[np.argmax(here.value <= here.value.min() + _FLAT * (1 + np.abs(here.value.min())))]
+    return _finish(c, np.where(best < _ZERO, 0.0, best))
+
+
+def _finish(c: Contrasts, x: Array) -> Array:
+    """Full steps while each is less than half the one before: down to rounding."""
+    before = np.inf
+    for _ in range(_NEWTON_STEPS):
+        better = _projected(_look(c, x[None]), np.ones(1))[0][0]
+        moved = float(np.abs((better - x) / (x + _NEAR)).max())
+        if moved >= 0.5 * before or moved == 0:
+            break
+        x, before = better, moved
+    return np.where(x < _ZERO, 0.0, x)
+
+
+def _projected(here: _Places, share: Array) -> tuple[Array, Array]:
+    """Where steps lead (s, m) that stay within reach and leave no variance negative, and what they promise (s,).
+
+    Newton's where the curvature is that of a valley, else Fisher's, whose expected curvature always is. Where a step ends at a
+    limit, the others are taken as it is.
+    """
+    unit = here.x + _NEAR
+    area = unit[:, :, None] * unit[:, None, :]
+    floor = np.where(here.x > _SMALL, here.x / _FARTHEST, 0.0)
+    lowest = (floor - here.x) / unit
+    highest = np.minimum(_FARTHEST * (1 + here.x), _LARGEST - here.x) / unit
+    slope, bend, expected = here.slope * unit, here.bend * area, here.expected * area
+    held, step = (here.x <= 0) & (slope >= 0), np.zeros_like(slope)
+    root = np.linalg.eigvalsh(_free(bend, held))
+    valley = root[:, 0] > 1e-10 * root[:, -1]
+    matrix = np.where(valley[:, None, None], bend, expected + 1e-10 * _largest(expected) * np.eye(held.shape[1]))
+    matrix /= share[:, None, None]
+    for _ in range(held.shape[1]):
+        pull = np.where(held, 0.0, slope + np.einsum("sij,sj->si", matrix, step))
+        step = np.where(held, step, -np.linalg.solve(_free(matrix, held), pull[:, :, None])[:, :, 0])
+        beyond = ~held & ((step < lowest) | (step > highest))
+        if not beyond.any():
+            break
+        held |= beyond
+        step = np.where(held, np.clip(step, lowest, highest), 0.0)
+    step = np.clip(step, lowest, highest)
+    return np.where(step <= lowest, floor, here.x + step * unit), np.abs(slope * step).sum(axis=1)
+
+
+def _free(matrix: Array, held: NDArray[np.bool_]) -> Array:
+    """Curvature (s, m, m) of what is not held, the rest a multiple of the unit matrix."""
+    free = np.where(held[:, :, None] | held[:, None, :], 0.0, matrix)
+    return np.asarray(free + np.where(held[:, None, :], _largest(free), 0.0) * np.eye(held.shape[1]), dtype=np.float64)
+
+
+def _largest(matrix: Array) -> Array:
+    """Largest entry of each matrix, shape (s, 1, 1), never zero."""
+    return np.asarray(np.maximum(np.abs(matrix).max(axis=(1, 2), keepdims=True), 1e-200), dtype=np.float64)
+
+
+def _look(c: Contrasts, x: Array) -> _Places:
+    """The criterion around several sets of relative variances (s, m) of terms with one factor."""
+    root = np.sqrt(x @ c.member.T)
+    half = root[:, :, None] * c.joined
+    L = np.linalg.cholesky(np.eye(len(c.ZZ)) + half[:, :, :-1] * root[:, None, :])
+    half = np.linalg.solve(L, half)
+    crossed = half.transpose(0, 2, 1) @ half
+    P = c.joined - crossed[:, :-1]
+    A, u = P[:, :, :-1], P[:, :, -1]
+    total = c.yy - crossed[:, -1, -1]
+    total = np.where(total > 0, total, np.inf)
+    traces, rates = np.einsum("sii->si", A) @ c.member, u**2 @ c.member / total[:, None]
+    pairs = c.member.T @ A**2 @ c.member
+    products = c.member.T @ (u[:, :, None] * A * u[:, None, :]) @ c.member
+    return _Places(
+        x=x,
+        value=2 * np.log(np.einsum("sii->si", L)).sum(axis=1) + c.count * np.log(total),
+        slope=traces - c.count * rates,
+        bend=-pairs + c.count * (2 * products / total[:, None, None] - rates[:, :, None] * rates[:, None, :]),
+        expected=pairs - traces[:, :, None] * traces[:, None, :] / c.count,
+    )
 
 
 def _close(x: Array, shape: Shape, share: float) -> Array:
