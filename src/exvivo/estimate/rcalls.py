@@ -16,6 +16,7 @@ import numpy as np
 
 from exvivo.estimate.effect import Basis, Effect
 from exvivo.estimate.pairs import Reading, bounds_of
+from exvivo.numerics.inference import Array
 from exvivo.study.statuses import EffectStatus, Method
 
 MIXED = ("lme4", "pbkrtest")
@@ -42,12 +43,17 @@ def write_call(effect: Effect, level: float) -> Call | None:
     writer = WRITERS.get(effect.method) if effect.method else None
     if writer is None or effect.basis is None or effect.status not in (EffectStatus.ESTIMATED, EffectStatus.BOUND_ONLY):
         return None
-    if effect.basis.pairs.count and np.ptp(effect.basis.bounds) == 0:
+    if effect.basis.pairs.count and _all_alike(effect.basis.bounds):
         return None
     call = writer(effect, effect.basis, level)
     if call is None or not effect.basis.unseen:
         return call
     return Call(f"{call.code}\n{_add_curves(effect.basis.unseen, level)}", call.packages, call.tolerance)
+
+
+def _all_alike(bounds: Array) -> bool:
+    """Whether ln ratios differ by no more than R takes for rounding."""
+    return bool(np.isfinite(bounds).all()) and bool(np.ptp(bounds) <= 1e-12 * np.abs(bounds).max())
 
 
 def _add_curves(unseen: float, level: float) -> str:
@@ -242,7 +248,8 @@ def _crossed(effect: Effect, basis: Basis, level: float) -> Call | None:
     if apart:
         lines, mean, place = _long(basis, random), "y ~ arm", 2
     else:
-        lines = [_middle(basis), *(_texts(name, [getattr(r, name) for r in basis.pairs.drug]) for name in random)]
+        labels = {"donor": basis.pairs.donors, "serum_donor": basis.pairs.serum_donors}
+        lines = [_middle(basis), *(_texts(name, labels[name]) for name in random)]
         lines.append(f"data <- data.frame(d, {', '.join(random)})")
         mean, place = "d ~ 1", 1
     kept = [name for name in random if variances[name] > 0]

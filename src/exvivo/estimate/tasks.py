@@ -123,8 +123,8 @@ def estimate_task(task: Task) -> Parcel:
         {
             "effects": tabulate([registered]),
             "supplementary": tabulate(beside),
-            "ratios": RATIOS.from_rows(list_ratios(registered, without)).frame,
-            "diagnostics": DIAGNOSTICS.from_rows(list_diagnostics(registered, without, task.analysis)).frame,
+            "ratios": RATIOS.lay_out(list_ratios(registered, without)),
+            "diagnostics": DIAGNOSTICS.lay_out(list_diagnostics(registered, without, task.analysis)),
             "calls": list_calls([registered], EFFECTS.name, task).vstack(list_calls(beside, SUPPLEMENTARY.name, task)),
         }
     )
@@ -144,7 +144,7 @@ def list_calls(effects: Sequence[Effect], table: str, task: Task) -> pl.DataFram
 
 def tabulate(rows: Sequence[Effect]) -> pl.DataFrame:
     """Rows as a frame with the columns of ``EFFECTS``."""
-    return EFFECTS.from_rows([row.row() for row in rows]).frame
+    return EFFECTS.lay_out([row.row() for row in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,8 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from _series(task, cultures)
         over = None
     else:
-        over = _carry_over(task, pairs, cultures, [task.outcome.contrast.versus])
+        alike = any(reading.serum_donor for reading in comparator) and any(reading.serum_donor for reading in drug)
+        over = _carry_over(task, pairs, cultures, [task.outcome.contrast.versus] if alike else list(arms))
         yield from _estimate_in_serum(task, described, pairs, over)
     if isinstance(task.measured_by, FlowReadout):
         yield from _other_statistics(task, arms)
