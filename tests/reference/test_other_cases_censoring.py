@@ -1,7 +1,7 @@
 """Families of censored values on other data than the shipped cases: sizes, names, levels, several limits, both sides.
 
-Made in R 4.2.2 with survival 3.5-3 and mvtnorm 1.1-3: survreg, survfit and survdiff, an exact likelihood of the pairs,
-and for the random intercept (c32) numerical integration over the donor effect instead.
+Made in R 4.2.2 with survival 3.5-3 and mvtnorm 1.1-3: survreg, survfit and survdiff, t.test on logarithms, an exact
+likelihood of the pairs, and for the random intercept (c32) numerical integration over the donor effect instead.
 """
 
 from collections import Counter
@@ -11,8 +11,10 @@ import pytest
 
 from exvivo.qualify.cases import Case, find_cases, shipped_folder
 from exvivo.qualify.judging import judge_case
-from exvivo.qualify.procedures.censoring import PROCEDURES
+from exvivo.qualify.procedures.censoring import PROCEDURES as CENSORING
+from exvivo.qualify.procedures.published import PROCEDURES as PUBLISHED
 
+PROCEDURES = {**CENSORING, **PUBLISHED}
 OTHERS = [case for case in find_cases(Path(__file__).with_name("cases")) if case.prefix in PROCEDURES]
 
 

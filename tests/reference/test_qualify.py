@@ -1,6 +1,7 @@
 """The installation check: what is shipped, what lies in other folders, and what it says when a number is off."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from exvivo.cli import main
 from exvivo.errors import InputError
-from exvivo.qualify import Check, qualify_cases
-from exvivo.qualify.cases import find_cases, shipped_folder
+from exvivo.qualify import Check, judging, qualify_cases
+from exvivo.qualify.cases import Case, find_cases, shipped_folder
 from exvivo.qualify.procedures import PROCEDURES
 
 OTHERS = Path(__file__).parent / "cases"
@@ -103,6 +104,9 @@ def test_a_result_that_is_not_computed_is_unsupported(tmp_path: Path) -> None:
         lambda folder: next(folder.glob("*.csv")).unlink(),
         lambda folder: next(folder.glob("*.json")).write_text("{", encoding="utf-8"),
         lambda folder: next(folder.glob("*.json")).write_text("[]", encoding="utf-8"),
+        lambda folder: copied(folder, "c17", {"judge": ["holm/0"]}),
+        lambda folder: copied(folder, "c17", {"judge": {"holm/0": 1e-6}}),
+        lambda folder: copied(folder, "c17", {"judge": {"holm/0": {"rel": "small"}}}),
         lambda folder: [path.unlink() for path in folder.iterdir()],
         lambda folder: next(folder.glob("*.csv")).write_text("p,q\n1\n", encoding="utf-8"),
     ],
@@ -116,3 +120,47 @@ def test_a_folder_that_cannot_be_read_is_one_message(
         qualify_cases(folder)
     assert main(["qualify", "--reference", str(folder)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_file_that_is_no_case_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copied(tmp_path, "c17", {"judge": {"holm/0": {"rel": 1e-9}}})
+    (folder / "c18_torn.json").write_text('{"id": ', encoding="utf-8")
+    assert main(["qualify", "--reference", str(folder), "--json"]) == 1
+    found = {case["case"]: case["verdict"] for case in json.loads(capsys.readouterr().out)["cases"]}
+    assert found == {"c18_torn": "unsupported", "c17_padjust": "pass"}
+
+
+def test_what_spreadsheets_add_to_a_file_changes_nothing(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "c01", {})
+    (table,), (case,) = folder.glob("*.csv"), folder.glob("*.json")
+    numbered = [f"{number or ''},{line}" for number, line in enumerate(table.read_text(encoding="utf-8").splitlines())]
+    table.write_text("\r\n".join([*numbered, "", ""]), encoding="utf-8-sig", newline="")
+    case.write_text(case.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    checks = qualify_cases(folder)
+    assert len(checks) > 5
+    assert not told(checks)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "verdict"),
+    [
+        ("Inf", math.inf, "pass"),
+        ("-Inf", math.inf, "fail"),
+        (math.inf, 1.0, "fail"),
+        (1.0, math.inf, "fail"),
+        (None, math.nan, "pass"),
+        ("NaN", math.nan, "pass"),
+        (None, 1.0, "fail"),
+        (1.0, math.nan, "fail"),
+        (1.0, None, "fail"),
+        (True, True, "pass"),
+    ],
+)
+def test_numbers_that_are_none_agree_only_with_their_like(
+    monkeypatch: pytest.MonkeyPatch, expected: object, got: object, verdict: str
+) -> None:
+    case = Case("t00_one", (), {"I(x/2)": {"p": expected}}, {"I(x/2)/p": {"rel": 1e-6, "abs": 1e-6}}, optional=False)
+    monkeypatch.setattr(judging, "PROCEDURES", {"t00": lambda _: {"I(x/2)": {"p": got}}})
+    (check,) = judging.judge_case(case)
+    assert check.verdict == verdict
+    json.dumps([check.expected, check.got, check.difference, check.tolerance], allow_nan=False)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exvivo.estimate.contrasts import Rules, describe_pairs
-from exvivo.estimate.effect import Effect
+from exvivo.estimate.effect import Basis, Effect
 from exvivo.estimate.pairs import Pairs
 from exvivo.numerics.inference import Array
 from exvivo.numerics.paired import design_levels
@@ -54,7 +54,15 @@ def estimate_bounded(base: Effect, known: BoundedPairs, modifier: Modifier, rule
         return []
     row = describe_pairs(replace(base, role=EffectRole.SENSITIVITY, method=Method.INTERVAL), used.pairs, wells=base.wells is not None)
     exact = int(used.pairs.exact.sum())
-    told = row.noting({"censored_pairs": used.pairs.count - exact, "unbounded_pairs": int((~bounded).sum()) or None})
+    levels = _levels(used.sides, modifier)
+    row = replace(row, basis=Basis(used.pairs, values=used.sides, levels=levels))
+    told = row.noting(
+        {
+            "per": None if levels else modifier.per,
+            "censored_pairs": used.pairs.count - exact,
+            "unbounded_pairs": int((~bounded).sum()) or None,
+        }
+    )
     reason = _refuse(used, modifier, rules)
     return [told.refused(reason)] if reason else [_fit(told, used, modifier, rules)]
 
@@ -76,12 +84,20 @@ def _fit(row: Effect, used: BoundedPairs, modifier: Modifier, rules: Rules) -> E
         if modifier.kind is not ModifierKind.CATEGORICAL:
             design = np.column_stack([np.ones(len(low)), _steps(used.sides, modifier)])
             return row.estimated(fit_tobit(low, high, design).profile([0, 1], level=level), Method.INTERVAL)
-        levels = [name for name in modifier.levels if name in used.sides]
+        levels = _levels(used.sides, modifier)
         test = compare_nested(fit_tobit(low, high, design_levels(used.sides, levels)), fit_tobit(low, high, np.ones((len(low), 1))))
     except (ValueError, np.linalg.LinAlgError):
         return row.refused(Reason.NOT_CONVERGED)
     joint = replace(row, df=test.df_numerator, p=test.p, status=EffectStatus.ESTIMATED, reason=Reason.JOINT_TEST_ONLY)
-    return joint.noting({"F": test.F, "df_denominator": test.df_denominator, "levels_tested": levels})
+    return joint.noting({"F": test.F, "df_denominator": test.df_denominator, "levels_tested": list(levels)})
+
+
+def _levels(sides: Sequence[str], modifier: Modifier) -> tuple[str, ...]:
+    """Levels that occur, in their order; none for a score."""
+    if modifier.kind is ModifierKind.CONTINUOUS:
+        return ()
+    named = (modifier.no_label, modifier.yes_label) if modifier.kind is ModifierKind.BINARY else modifier.levels
+    return tuple(name for name in named if name in sides)
 
 
 def _steps(sides: Sequence[str], modifier: Modifier) -> Array:

@@ -47,13 +47,13 @@ def list_ratios(effect: Effect, without: Mapping[str, float]) -> list[Row]:
         return []
     pairs = effect.basis.pairs
     rows: list[Row] = []
-    for a, b, (low, high) in zip(pairs.drug, pairs.comparator, pairs.differences.tolist(), strict=True):
+    for a, b, serum, (low, high) in zip(pairs.drug, pairs.comparator, pairs.serum_donors, pairs.differences.tolist(), strict=True):
         exact = low == high
         rows.append(
             _name(effect)
             | {
                 "donor": a.donor,
-                "serum_donor": a.serum_donor or None,
+                "serum_donor": serum or None,
                 "log_ratio": low if exact else None,
                 "lower_bound": None if exact or low == -np.inf else low,
                 "upper_bound": None if exact or high == np.inf else high,

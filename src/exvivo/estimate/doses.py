@@ -3,9 +3,12 @@
 Flows in: readings of each level, one per donor. Flows out: supplementary rows. All levels share one mixed model of the ln values
 with a donor intercept (REML, Kenward-Roger), so that donors with a missing level still count. Comparisons with the
 comparator have Dunnett's adjusted p-values and simultaneous intervals; the trend is the linear contrast of the levels' means over the
-order of their doses, as a ratio per step. Where the registered contrast is one of these comparisons it stays as it is.
+order of their doses, as a ratio per step. Where the registered contrast is one of these comparisons it stays as it is. Values beyond
+a limit cannot enter: they are left out and counted, and a level that would lose more of them than the registered rule allows, or
+that few donors have, is no part of the model and keeps a row that says why. Without the comparator nothing is compared.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,30 +63,55 @@ def is_series(levels: Mapping[str, Sequence[Reading]], comparator: str) -> bool:
 
 def estimate_series(base: Effect, series: Series, rules: Rules) -> Iterator[Effect]:
     """Supplementary rows of a series; `base` has its outcome, readout and counts of wells or None."""
+    whole = replace(base, role=EffectRole.SUPPLEMENTARY)
+    refused = _list_refused(series, rules)
+    kept = Series({level: found for level, found in series.levels.items() if level not in refused}, series.comparator, series.doses)
+    rows = {level: replace(_name(whole, level, series), method=Method.DUNNETT).refused(reason) for level, reason in refused.items()}
+    dosed = all(level in series.doses for level in series.levels)
+    if kept.others:
+        rows |= _estimate(whole, kept, rules, trend=dosed and not refused)
+    if dosed and refused:
+        rows[TREND] = replace(whole, contrast=TREND, method=Method.TREND).refused(next(iter(refused.values())))
+    yield from (rows[name] for name in (*series.others, TREND) if name in rows)
+
+
+def _list_refused(series: Series, rules: Rules) -> dict[str, Reason]:
+    """Levels that are no part of the model, all of them without the comparator, and why."""
+    found: dict[str, Reason] = {}
+    measured = Counter(level for _, level in _used(series))
+    for level, readings in series.levels.items():
+        censored = sum(not reading.exact for reading in readings)
+        if censored > rules.analysis.censoring.max_left_out * len(readings):
+            found[level] = Reason.TOO_MUCH_CENSORED
+        elif measured[level] < rules.analysis.min_pairs:
+            found[level] = Reason.TOO_FEW_DONORS
+    return dict.fromkeys(series.levels, found[series.comparator]) | found if series.comparator in found else found
+
+
+def _name(base: Effect, level: str, series: Series) -> Effect:
+    return replace(base, contrast=f"{level}/{series.comparator}")
+
+
+def _estimate(base: Effect, series: Series, rules: Rules, *, trend: bool) -> dict[str, Effect]:
+    """Rows by level, and of the trend."""
     used = _used(series)
-    described = replace(base, role=EffectRole.SUPPLEMENTARY, donors=len({r.donor for r, _ in used}))
-    left_out = sum(len(readings) for readings in series.levels.values()) - len(used)
     basis = Basis(Pairs((), (), single_drug=tuple(r for r, _ in used)), values=tuple(level for _, level in used), levels=series.order)
-    described = replace(described, basis=basis, measurements=sum(r.measurements for r, _ in used))
+    described = replace(base, basis=basis, donors=len({r.donor for r, _ in used}), measurements=sum(r.measurements for r, _ in used))
+    left_out = sum(len(readings) for readings in series.levels.values()) - len(used)
     described = described.noting({"values_left_out": left_out or None})
     try:
         fitted = _fit(used, series)
     except (ValueError, np.linalg.LinAlgError):
-        for level in series.others:
-            row = replace(described, contrast=f"{level}/{series.comparator}", method=Method.DUNNETT)
-            yield row.refused(Reason.NOT_CONVERGED)
-        return
-    yield from _compare(described, fitted, series, rules)
-    if all(level in series.doses for level in series.levels):
-        yield _trend(described, fitted, series, rules)
+        rows = {level: replace(_name(described, level, series), method=Method.DUNNETT) for level in series.others}
+        return {level: row.refused(Reason.NOT_CONVERGED) for level, row in rows.items()}
+    compared = dict(zip(series.others, _compare(described, fitted, series, rules), strict=True))
+    return compared | ({TREND: _trend(described, fitted, series, rules)} if trend else {})
 
 
 def _used(series: Series) -> list[tuple[Reading, str]]:
     """Exact readings of donors that have at least two of them."""
     exact = [(reading, level) for level, readings in series.levels.items() for reading in readings if reading.exact]
-    count: dict[str, int] = {}
-    for reading, _ in exact:
-        count[reading.donor] = count.get(reading.donor, 0) + 1
+    count = Counter(reading.donor for reading, _ in exact)
     return [(reading, level) for reading, level in exact if count[reading.donor] > 1]
 
 
@@ -102,7 +130,7 @@ def _compare(base: Effect, fitted: _Fitted, series: Series, rules: Rules) -> Ite
     dfs = [estimate.df for estimate in estimates]
     adjusted = adjust_single_step([estimate.t for estimate in estimates], R, dfs)
     for other, estimate, p in zip(series.others, estimates, adjusted.tolist(), strict=True):
-        row = replace(base, contrast=f"{other}/{series.comparator}").estimated(_widen(estimate, R, level), Method.DUNNETT)
+        row = _name(base, other, series).estimated(_widen(estimate, R, level), Method.DUNNETT)
         yield replace(row, p=estimate.p, p_adjusted=max(p, estimate.p)).noting({"comparisons": len(series.others)})
 
 

@@ -65,9 +65,8 @@ def _judge(family: Family, pairs: Sequence[Pairs]) -> list[Effect]:
         row = describe_pairs(replace(task.base(), role=EffectRole.SENSITIVITY), one, wells=task.soluble)
         told = replace(row, method=Method.MAX_T, status=EffectStatus.ESTIMATED, p=float(test.p[k]), p_adjusted=float(test.p_step_down[k]))
         centre = float(np.mean(list(ratios[k].values())))
-        rows.append(
-            replace(told, estimate=ratio(centre)).noting({"smallest_p": smallest_p(one.count), "exact": len(matrix) <= MOST_DONORS})
-        )
+        smallest = max(smallest_p(one.count), 1 / test.flips)
+        rows.append(replace(told, estimate=ratio(centre)).noting({"smallest_p": smallest, "exact": len(matrix) <= MOST_DONORS}))
     return rows
 
 

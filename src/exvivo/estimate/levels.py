@@ -13,8 +13,8 @@ import numpy as np
 from exvivo.estimate.contrasts import Rules
 from exvivo.estimate.effect import RATIO, Effect, ratio
 from exvivo.numerics.inference import Estimate
+from exvivo.numerics.meta import pool_estimates
 from exvivo.numerics.paired import LinearFit
-from exvivo.numerics.shrinkage import shrink_levels
 from exvivo.study.statuses import EffectRole, EffectStatus, Method, Reason
 
 
@@ -52,11 +52,11 @@ def _shrink(rows: Mapping[str, Effect], effects: Sequence[Estimate]) -> list[Eff
     """
     if len(effects) < 2 or any(effect.se == 0 for effect in effects):
         return []
-    fit = shrink_levels([effect.estimate for effect in effects], [effect.se for effect in effects])
-    between = float(np.sqrt(fit.variance))
+    fit = pool_estimates([effect.estimate for effect in effects], [effect.se**2 for effect in effects])
+    between = float(np.sqrt(fit.tau2))
     return [
         replace(row, estimate=ratio(float(predicted)), method=Method.SHRUNKEN, status=EffectStatus.ESTIMATED).noting(
             {"own_weight": float(weight), "between_sd": between}
         )
-        for row, predicted, weight in zip(rows.values(), fit.predicted, fit.weight, strict=True)
+        for row, predicted, weight in zip(rows.values(), fit.predicted, fit.own_weight, strict=True)
     ]

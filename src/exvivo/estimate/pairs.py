@@ -22,6 +22,8 @@ Key = tuple[str, str]
 Row = Mapping[str, object]
 _USABLE = frozenset(status.value for status in USABLE)
 
+_DECIMALS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -69,8 +71,8 @@ class Pairs:
 
     @property
     def serum_donors(self) -> list[str]:
-        """Serum donor of each pair, "" where there is none."""
-        return [reading.serum_donor for reading in self.drug]
+        """Serum donor of each pair, "" where there is none; one arm alone may have seen serum."""
+        return [a.serum_donor or b.serum_donor for a, b in zip(self.drug, self.comparator, strict=True)]
 
     @property
     def exact(self) -> NDArray[np.bool_]:
@@ -79,9 +81,9 @@ class Pairs:
 
     @property
     def differences(self) -> Array:
-        """Bounds of the ln ratio of each pair, shape (n, 2)."""
+        """Bounds of the ln ratio of each pair, shape (n, 2), without the noise of floating point: equal ratios are equal."""
         a, b = bounds_of(self.drug), bounds_of(self.comparator)
-        return np.column_stack([a[:, 0] - b[:, 1], a[:, 1] - b[:, 0]])
+        return np.asarray(np.round(np.column_stack([a[:, 0] - b[:, 1], a[:, 1] - b[:, 0]]), _DECIMALS), dtype=np.float64)
 
     @property
     def measurements(self) -> int:
@@ -134,17 +136,25 @@ class Cultures:
 def pair_up(drug: Sequence[Reading], comparator: Sequence[Reading]) -> Pairs:
     """Pairs by donor and serum donor.
 
-    A comparator without a serum donor stands for all sera of its donor (cultures without serum).
+    A reading without a serum donor stands for all sera of its donor in the other arm (cultures without serum).
     """
     partner = {r.key: r for r in comparator}
     shared = {r.donor: r for r in comparator if not r.serum_donor}
-    matched = [(r, partner.get(r.key) or shared.get(r.donor)) for r in drug]
-    complete = [(a, b) for a, b in matched if b is not None]
+    own = {r.key for r in drug}
+
+    def partners(reading: Reading) -> list[Reading]:
+        found = partner.get(reading.key) or shared.get(reading.donor)
+        if found or reading.serum_donor:
+            return [found] if found else []
+        return [r for r in comparator if r.donor == reading.donor and r.key not in own]
+
+    matched = [(reading, partners(reading)) for reading in drug]
+    complete = sorted(((a, b) for a, found in matched for b in found), key=lambda pair: (pair[0].key, pair[1].key))
     taken = {b.key for _, b in complete}
     return Pairs(
         drug=tuple(a for a, _ in complete),
         comparator=tuple(b for _, b in complete),
-        single_drug=tuple(a for a, b in matched if b is None),
+        single_drug=tuple(a for a, found in matched if not found),
         single_comparator=tuple(r for r in comparator if r.key not in taken),
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from exvivo.estimate.effect import Basis, Effect
 from exvivo.estimate.pairs import Reading, bounds_of
+from exvivo.numerics.inference import Array
 from exvivo.study.statuses import EffectStatus, Method
 
 MIXED = ("lme4", "pbkrtest")
@@ -43,12 +44,17 @@ def write_call(effect: Effect, level: float) -> Call | None:
     writer = WRITERS.get(effect.method) if effect.method else None
     if writer is None or effect.basis is None or effect.status not in (EffectStatus.ESTIMATED, EffectStatus.BOUND_ONLY):
         return None
-    if effect.basis.pairs.count and np.ptp(effect.basis.bounds) == 0:
+    if effect.basis.pairs.count and _all_alike(effect.basis.bounds):
         return None
     call = writer(effect, effect.basis, level)
     if call is None or not effect.basis.unseen:
         return call
     return Call(f"{call.code}\n{_add_curves(effect.basis.unseen, level)}", call.packages, call.tolerance)
+
+
+def _all_alike(bounds: Array) -> bool:
+    """Whether ln ratios differ by no more than R takes for rounding."""
+    return bool(np.isfinite(bounds).all()) and bool(np.ptp(bounds) <= 1e-12 * np.abs(bounds).max())
 
 
 def _add_curves(unseen: float, level: float) -> str:
@@ -249,7 +255,8 @@ def _crossed(effect: Effect, basis: Basis, level: float) -> Call | None:
     if apart:
         lines, mean, place = _long(basis, random), "y ~ arm", 2
     else:
-        lines = [_middle(basis), *(_texts(name, [getattr(r, name) for r in basis.pairs.drug]) for name in random)]
+        labels = {"donor": basis.pairs.donors, "serum_donor": basis.pairs.serum_donors}
+        lines = [_middle(basis), *(_texts(name, labels[name]) for name in random)]
         lines.append(f"data <- data.frame(d, {', '.join(random)})")
         mean, place = "d ~ 1", 1
     kept = [name for name in random if variances[name] > 0]
@@ -262,6 +269,59 @@ def _crossed(effect: Effect, basis: Basis, level: float) -> Call | None:
 def _fit(mean: str, groups: Sequence[str]) -> str:
     random = "".join(f" + (1 | {name})" for name in groups)
     return f"fit_reml({mean}{random}, data)" if groups else f"lm({mean}, data)"
+
+
+def _calibrated(effect: Effect, basis: Basis, level: float) -> Call:
+    facts = json.loads(effect.detail or "{}")
+    lines = [
+        _middle(basis),
+        _numbers("score", map(float, basis.values)),
+        f"k <- summary(lm(d ~ I(score / {facts['per']!r})))$coefficients[2, ]",
+        f"lost <- {facts['measurement_sd']!r}^2 / var(score)  # share of the score's variance that is its error",
+        "ratio <- k[[1]] / (1 - lost); se <- sqrt(k[[2]]^2 + (ratio * lost * sqrt(2 / (length(score) - 1)))^2) / (1 - lost)",
+        f'result <- from_t(ratio, se, length(d) - 2, {level!r})[c("ratio", "low", "high")]',
+    ]
+    return Call("\n".join(lines))
+
+
+def _shrunken(effect: Effect, basis: Basis, _: float) -> Call | None:
+    if effect.level is None:
+        return None
+    lines = [
+        *_groups(basis),
+        "k <- summary(lm(d ~ 0 + group))$coefficients",
+        'fit <- metafor::rma(k[, 1], sei = k[, 2], method = "REML", control = list(threshold = 1e-10, maxiter = 1000))',
+        f"result <- c(ratio = exp(metafor::blup(fit)$pred[{basis.levels.index(effect.level) + 1}]))",
+    ]
+    return Call("\n".join(lines), ("metafor",), 1e-4)
+
+
+def _interval(effect: Effect, basis: Basis, level: float) -> Call:
+    """Normal regression of bounds; profile limits, the likelihood ratio referred to t or F."""
+    lines = [
+        *_limits(basis),
+        'y <- survival::Surv(ifelse(is.finite(low), low, NA), ifelse(is.finite(high), high, NA), type = "interval2")',
+        'll <- function(formula) survival::survreg(formula, dist = "gaussian")$loglik[2]',
+        "m <- sum(low == high)",
+    ]
+    if effect.estimate is None:
+        lines += [
+            _texts("group", basis.values),
+            "q <- length(unique(group)) - 1; df <- m - q - 1",
+            "result <- c(p = pf(expm1(2 * (ll(y ~ group) - ll(y ~ 1)) / m) * df / q, q, df, lower.tail = FALSE))",
+        ]
+        return Call("\n".join(lines), ("survival",), 1e-4)
+    score = [float(value == basis.levels[1]) for value in basis.values] if basis.levels else list(map(float, basis.values))
+    per = json.loads(effect.detail or "{}").get("per", 1.0)
+    lines += [
+        _numbers("x", score) + (f"; x <- (x - mean(x)) / {per!r}" if not basis.levels else ""),
+        'fit <- survival::survreg(y ~ x, dist = "gaussian"); b <- fit$coefficients[[2]]; se <- sqrt(fit$var[2, 2])',
+        "w <- function(at) max(0, 2 * (fit$loglik[2] - ll(y ~ 1 + offset(at * x)))); df <- m - 2",
+        f"cut <- m * log1p(qt({(1 + level) / 2!r}, df)^2 / df)",
+        "end <- function(side) uniroot(function(at) w(at) - cut, sort(b + side * se * c(0.5, 20)), tol = 1e-9)$root",
+        "result <- c(ratio = exp(b), low = exp(end(-1)), high = exp(end(1)), p = 2 * pt(-sqrt(df * expm1(w(0) / m)), df))",
+    ]
+    return Call("\n".join(lines), ("survival",), 1e-4)
 
 
 def _dunnett(effect: Effect, basis: Basis, level: float) -> Call:
@@ -322,6 +382,9 @@ WRITERS: Mapping[Method, Writer] = MappingProxyType(
         Method.LINEAR: _linear,
         Method.JOINT_F: _joint,
         Method.WELCH: _welch,
+        Method.CALIBRATED: _calibrated,
+        Method.SHRUNKEN: _shrunken,
+        Method.INTERVAL: _interval,
         Method.MIXED_UNPAIRED: _unpaired,
         Method.CROSSED: _crossed,
     }

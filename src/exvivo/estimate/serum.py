@@ -32,7 +32,7 @@ from exvivo.estimate.contrasts import Rules, bound_effect, estimate_pairs, list_
 from exvivo.estimate.effect import Basis, Effect
 from exvivo.estimate.pairs import Pairs, Reading, Row, bounds_of, mean_over_sera, pair_up
 from exvivo.numerics.crossed import fit_censored_crossed
-from exvivo.numerics.inference import Array, Estimate
+from exvivo.numerics.inference import Array, Estimate, turn
 from exvivo.numerics.mixed import fit_mixed, indicate
 from exvivo.numerics.paired import fit_mean
 from exvivo.study.model import Analysis
@@ -141,14 +141,15 @@ def average_by_donor(pairs: Pairs) -> tuple[list[str], Array]:
 def carries_over(rows: Sequence[Row], deciding: Sequence[Row], pairs: Pairs, limit: float) -> dict[str, float] | None:
     """Why serum makes a readout not estimable: blanks missing, or most of the total, in over half the pairs.
 
-    `rows` are those of both arms, `deciding` those whose totals count: the comparator's. Returns the parameters of the reason, or None.
+    `rows` are those of both arms, `deciding` those whose totals count: the comparator's, or all where only one arm saw serum.
+    Returns the parameters of the reason, or None.
     """
     lacking = (SpecimenStatus.MISSING.value, Reason.SERUM_BLANK_MISSING.value)
     missing = len({(row["donor"], row["serum_donor"]) for row in rows if (row["status"], row["reason"]) == lacking})
     if missing and missing > 0.5 * (missing + pairs.count):
         return {"pairs_without_blank": missing, "pairs": pairs.count}
     shares = {(row["donor"], row["serum_donor"] or ""): share for row in deciding if isinstance(share := row["blank_share"], float)}
-    large = sum(shares.get(reading.key, 0.0) > limit for reading in pairs.comparator)
+    large = sum(max(shares.get(a.key, 0.0), shares.get(b.key, 0.0)) > limit for a, b in zip(pairs.drug, pairs.comparator, strict=True))
     if pairs.count and large > 0.5 * pairs.count:
         return {"pairs_with_large_blank": large, "pairs": pairs.count, "limit": limit}
     return None
@@ -171,14 +172,18 @@ def ignore_blanks(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def interact(with_serum: Pairs, without: Pairs) -> Pairs:
-    """Pairs under serum with the donor's ln ratio without serum taken off the drug's value, so that they differ by the interaction.
+    """Pairs under serum with the donor's ln ratio without serum taken off theirs, so that they differ by the interaction.
 
-    Donors whose pair without serum is missing or not measured are left out.
+    Half of it leaves the drug's value and half is given to the comparator's, so that neither arm is treated otherwise than the
+    other. Donors whose pair without serum is missing or not measured are left out.
     """
     alone = {donor: d for donor, d, exact in zip(without.donors, without.differences[:, 0], without.exact, strict=True) if exact}
     kept = with_serum.pick(i for i, donor in enumerate(with_serum.donors) if donor in alone)
-    shifted = (replace(r, low=r.low - alone[r.donor], high=r.high - alone[r.donor]) for r in kept.drug)
-    return replace(kept, drug=tuple(shifted))
+    drug, comparator = (
+        tuple(replace(r, low=r.low + share * alone[r.donor], high=r.high + share * alone[r.donor]) for r in side)
+        for side, share in ((kept.drug, -0.5), (kept.comparator, 0.5))
+    )
+    return replace(kept, drug=drug, comparator=comparator)
 
 
 def _repeated(pairs: Pairs) -> dict[str, Sequence[str]]:
@@ -214,12 +219,14 @@ def _may_model(pairs: Pairs, analysis: Analysis) -> bool:
 
 
 def _estimate_censored(base: Effect, pairs: Pairs, rules: Rules) -> Effect:
-    """Crossed model of censored pairs."""
+    """Crossed model of censored pairs; the model conditions on the arm whose values stand in several pairs."""
     repeated = _repeated(pairs)
-    partners = [reading.key for reading in pairs.comparator]
-    bounds = bounds_of(pairs.drug), bounds_of(pairs.comparator)
+    turned = len({reading.key for reading in pairs.drug}) < len({reading.key for reading in pairs.comparator})
+    once, shared = (pairs.comparator, pairs.drug) if turned else (pairs.drug, pairs.comparator)
+    partners = [reading.key for reading in shared]
     try:
-        fit = fit_censored_crossed(*bounds, partners, list(repeated.values()), level=rules.analysis.confidence)
+        fit = fit_censored_crossed(bounds_of(once), bounds_of(shared), partners, list(repeated.values()), level=rules.analysis.confidence)
     except (ValueError, np.linalg.LinAlgError):
         return replace(base, method=Method.CENSORED_CROSSED).refused(Reason.NOT_CONVERGED)
-    return base.estimated(fit.contrast, Method.CENSORED_CROSSED).noting(_name_variances(fit.variances, list(repeated)))
+    contrast = turn(fit.contrast) if turned else fit.contrast
+    return base.estimated(contrast, Method.CENSORED_CROSSED).noting(_name_variances(fit.variances, list(repeated)))

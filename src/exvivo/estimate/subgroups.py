@@ -73,12 +73,13 @@ def lay_out(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier, 
     known = _take(pairs, values, modifier, rules)
     if modifier.kind is ModifierKind.CONTINUOUS:
         return known.pairs, known.values, design_slope([float(value) for value in known.values], per=modifier.per)
-    if modifier.kind is ModifierKind.BINARY:
-        return known.pairs, known.values, design_slope([float(value == modifier.yes_label) for value in known.values])
-    kept = [level for level in modifier.levels if known.values.count(level) >= rules.analysis.min_per_level]
+    binary = modifier.kind is ModifierKind.BINARY
+    levels = (modifier.no_label, modifier.yes_label) if binary else modifier.levels
+    kept = [level for level in levels if known.values.count(level) >= rules.analysis.min_per_level]
     rows = [i for i, value in enumerate(known.values) if value in kept]
     labels = tuple(known.values[i] for i in rows)
-    return known.pairs.pick(rows), labels, design_levels(labels, kept)
+    design = design_slope([float(value == modifier.yes_label) for value in labels]) if binary else design_levels(labels, kept)
+    return known.pairs.pick(rows), labels, design
 
 
 def _with_side(pairs: Pairs, values: Mapping[str, str | None], modifier: Modifier) -> BoundedPairs:

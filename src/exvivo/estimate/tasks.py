@@ -234,7 +234,8 @@ def _estimate(task: Task) -> Iterator[Effect]:
         yield from _series(task, cultures)
         over = None
     else:
-        over = _carry_over(task, pairs, cultures, [task.outcome.contrast.versus])
+        alike = any(reading.serum_donor for reading in comparator) and any(reading.serum_donor for reading in drug)
+        over = _carry_over(task, pairs, cultures, [task.outcome.contrast.versus] if alike else list(arms))
         yield from _estimate_in_serum(task, described, pairs, over)
     if isinstance(task.measured_by, FlowReadout):
         yield from _other_statistics(task, arms)

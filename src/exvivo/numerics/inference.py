@@ -4,7 +4,7 @@ In: an estimate, its standard error and its degrees of freedom. Out: the same wi
 p-value. One place, so that paired, linear and mixed models cannot differ in how they read a t table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,17 @@ def infer_t(estimate: float, se: float, df: float, *, level: float = 0.95) -> Es
     half = float(special.stdtrit(df, 0.5 + level / 2)) * se
     p = min(1.0, 2 * float(special.stdtr(df, -abs(t))))
     return Estimate(estimate=estimate, se=se, df=df, t=t, p=p, low=estimate - half, high=estimate + half, level=level)
+
+
+def turn(found: Estimate) -> Estimate:
+    """The contrast seen from the other side.
+
+    Examples
+    --------
+    >>> turn(infer_t(1.0, 0.5, 10)).low == -infer_t(1.0, 0.5, 10).high
+    True
+    """
+    return replace(found, estimate=-found.estimate, t=-found.t, low=-found.high, high=-found.low)
 
 
 def error_of_interval(low: float, high: float, df: float, *, level: float = 0.95) -> float:

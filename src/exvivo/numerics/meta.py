@@ -36,6 +36,7 @@ class Pooled:
     Q, p_heterogeneity : Cochran's heterogeneity statistic and its chi-squared p-value
     I2 : share of the variance that lies between estimates, per cent
     predicted, predicted_se : shape (k,), every estimate shrunken to the mean, and the error of that
+    own_weight : shape (k,), weight of an estimate's own value in its prediction
     """
 
     mean: Estimate
@@ -45,6 +46,7 @@ class Pooled:
     I2: float
     predicted: Array
     predicted_se: Array
+    own_weight: Array
 
 
 def pool_estimates(
@@ -88,6 +90,7 @@ def pool_estimates(
         I2=_share_between(tau2, v) if between is not Between.NONE else 100 * max(0.0, 1 - (y.size - 1) / Q if Q > 0 else 0.0),
         predicted=kept * y + (1 - kept) * mu,
         predicted_se=np.sqrt(kept * v + (1 - kept) ** 2 * se**2),
+        own_weight=kept,
     )
 
 

@@ -15,6 +15,9 @@ from scipy import linalg
 
 from exvivo.numerics.inference import Array, Estimate, JointTest, infer_f, infer_t
 
+_ROUNDING = 1e-13
+"""Relative scatter that floating point makes of values that are the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinearFit:
@@ -71,7 +74,8 @@ def fit_mean(values: ArrayLike, *, level: float = 0.95) -> Estimate:
     d = _finite(values)
     if d.size < 2:
         raise ValueError(f"{d.size} value has no standard error; at least 2 are needed")
-    return infer_t(float(d.mean()), float(d.std(ddof=1) / np.sqrt(d.size)), d.size - 1, level=level)
+    sd = 0.0 if np.ptp(d) <= _ROUNDING * np.abs(d).max() else float(d.std(ddof=1))
+    return infer_t(float(d.mean()), sd / np.sqrt(d.size), d.size - 1, level=level)
 
 
 def fit_linear(response: ArrayLike, design: ArrayLike) -> LinearFit:
@@ -91,7 +95,7 @@ def fit_linear(response: ArrayLike, design: ArrayLike) -> LinearFit:
     coefficients = linalg.solve_triangular(R, Q.T @ y)
     residual = y - X @ coefficients
     size = float(np.abs(y).max())
-    if np.abs(residual).max() <= 1e-13 * size:
+    if np.abs(residual).max() <= _ROUNDING * size:
         # an exact fit leaves rounding only, which is neither a variance nor a difference of coefficients
         residual = np.zeros_like(residual)
         coefficients = np.round(coefficients / size, 12) * size if size else coefficients

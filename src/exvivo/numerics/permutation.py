@@ -40,12 +40,13 @@ class SignFlips:
 
 @dataclass(frozen=True, slots=True)
 class MaxT:
-    """Westfall-Young adjusted p-values of several endpoints, each of shape (m,)."""
+    """Westfall-Young adjusted p-values of several endpoints, each of shape (m,), over so many flips: one over them is the smallest p."""
 
     t: Array
     p: Array
     p_single_step: Array
     p_step_down: Array
+    flips: int
 
 
 def compare_sign_flips(differences: ArrayLike, *, rng: np.random.Generator | None = None, draws: int = 100_000) -> SignFlips:
@@ -116,6 +117,7 @@ def adjust_max_t(differences: ArrayLike, *, rng: np.random.Generator | None = No
         p=(raw / total)[back],
         p_single_step=(single / total)[back],
         p_step_down=np.maximum.accumulate(down / total)[back],
+        flips=total,
     )
 
 

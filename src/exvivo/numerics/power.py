@@ -2,7 +2,7 @@
 
 In: the size of an effect in ln units, the SD of the ln ratios between donors, numbers of donors. Out: probability that
 the registered test rejects. The exact figures are those of the noncentral t distribution; `simulate_power` draws
-studies and counts, which checks them and tells its own error.
+studies and counts, which checks them and tells its own error. What an interaction can tell is in `numerics.precision`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import optimize, special
 
 Array = NDArray[np.float64]
@@ -62,43 +62,6 @@ def power_of_difference(n1: float, n2: float, effect: float, sd: float, *, alpha
     return _power_of_t(n1 + n2 - 2, abs(effect) / (_positive(sd) * float(np.sqrt(1 / n1 + 1 / n2))), alpha, Rejects.EITHER)
 
 
-def power_of_slope(effect: float, modifier: ArrayLike, sd: float, *, alpha: float = 0.05) -> float:
-    """Power of the t test of a slope: a modifier that is a score.
-
-    Parameters
-    ----------
-    effect : change of the ln ratio for each unit of the modifier
-    modifier : shape (n,), its values in the study
-    sd : SD of the ln ratios about the line
-    """
-    x = np.asarray(modifier, dtype=np.float64)
-    return _power_of_t(x.size - 2, abs(effect) * float(np.sqrt(((x - x.mean()) ** 2).sum())) / _positive(sd), alpha, Rejects.EITHER)
-
-
-def power_of_levels(sizes: ArrayLike, effects: ArrayLike, sd: float, *, alpha: float = 0.05) -> float:
-    """Power of the joint F test that a modifier of several levels changes the ln ratio.
-
-    Parameters
-    ----------
-    sizes, effects : shape (k,), donors in each level and its mean ln ratio
-    sd : SD of the ln ratios within levels
-
-    Notes
-    -----
-    Reference: R ``power.anova.test`` for equal sizes.
-    """
-    n, mean = np.asarray(sizes, dtype=np.float64), np.asarray(effects, dtype=np.float64)
-    between = float((n * (mean - (n @ mean) / n.sum()) ** 2).sum())
-    df, residual = n.size - 1, float(n.sum()) - n.size
-    critical = float(special.fdtri(df, residual, 1 - alpha))
-    return float(1 - special.ncfdtr(df, residual, between / _positive(sd) ** 2, critical)) if between else alpha
-
-
-def half_width_of_difference(n1: float, n2: float, sd: float, *, level: float = 0.95) -> float:
-    """Half the width of the interval of a ln ratio of ratios between two levels, for ln ratios with this SD."""
-    return float(special.stdtrit(n1 + n2 - 2, (1 + level) / 2)) * sd * float(np.sqrt(1 / n1 + 1 / n2))
-
-
 def power_of_correlation(n: float, r: float, *, alpha: float = 0.05) -> float:
     """Power of the test of a correlation, by Fisher's z with its bias; R ``pwr::pwr.r.test``, case c23."""
     t = float(special.stdtrit(n - 2, 1 - alpha / 2))
@@ -117,11 +80,6 @@ def donors_for(power: float, effect: float, sd: float, *, alpha: float = 0.05, r
 def detectable_effect(n: float, power: float, sd: float, *, alpha: float = 0.05, rejects: Rejects = Rejects.RIGHT_SIDE) -> float:
     """Mean ln ratio (positive) that n donors find with the power asked for."""
     return sd * _root(lambda size: power_of_mean(n, size, 1.0, alpha=alpha, rejects=rejects) - power, 0.0)
-
-
-def detectable_difference(n1: float, n2: float, power: float, sd: float, *, alpha: float = 0.05) -> float:
-    """Ln ratio of ratios (positive) between two levels of n1 and n2 donors that is found with the power asked for."""
-    return sd * _root(lambda size: power_of_difference(n1, n2, size, 1.0, alpha=alpha) - power, 0.0)
 
 
 def sd_of_ratio(sd_effect: float, sd_replicate: float, replicates: float) -> float:

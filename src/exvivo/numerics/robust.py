@@ -52,5 +52,6 @@ def fit_trimmed_mean(values: ArrayLike, *, trim: float = TRIM, level: float = 0.
     if d.ndim != 1 or not np.isfinite(d).all() or left < 2:
         raise ValueError("at least two finite values must be left after trimming")
     winsorised = np.clip(d, d[out], d[-out - 1])
-    se = float(winsorised.std(ddof=1)) / ((1 - 2 * trim) * np.sqrt(d.size))
+    sd = float(winsorised.std(ddof=1)) if np.ptp(winsorised) > 0 else 0.0
+    se = sd / ((1 - 2 * trim) * np.sqrt(d.size))
     return infer_t(float(d[out : d.size - out].mean()), se, left - 1, level=level)

@@ -8,8 +8,8 @@ The procedure is chosen by the id's prefix. A case without a procedure, or whose
 from pathlib import Path
 
 from exvivo.engine import Progress, Silence
-from exvivo.qualify.cases import find_cases, shipped_folder
-from exvivo.qualify.judging import Check, judge_case
+from exvivo.qualify.cases import read_cases, shipped_folder
+from exvivo.qualify.judging import Check, judge_case, refuse_file
 
 __all__ = ["Check", "qualify_cases"]
 
@@ -17,15 +17,17 @@ __all__ = ["Check", "qualify_cases"]
 def qualify_cases(folder: Path | None = None, progress: Progress | None = None) -> list[Check]:
     """Run all cases of a folder, or those that are shipped, and judge every result that counts.
 
+    A file that cannot be read as a case is unsupported, and the others are judged.
+
     Raises
     ------
-    InputError : a case cannot be read, or the folder holds none
+    InputError : the folder holds no case that can be read
     """
     told = progress or Silence()
     with shipped_folder() as shipped:
-        cases = find_cases(folder or shipped)
+        cases, faults = read_cases(folder or shipped)
         told.begin("qualifying", len(cases))
-        checks = []
+        checks = [refuse_file(name, message) for name, message in faults.items()]
         for case in cases:
             checks += judge_case(case)
             told.advance("qualifying")

@@ -91,27 +91,39 @@ def find_cases(folder: Path) -> list[Case]:
     ------
     InputError : a case cannot be read, or there is none; all faults together
     """
-    faults: list[str] = []
+    cases, faults = read_cases(folder)
+    if faults:
+        raise InputError(list(faults.values()))
+    return cases
+
+
+def read_cases(folder: Path) -> tuple[list[Case], dict[str, str]]:
+    """Cases of a folder, and what is wrong with each file that is none, by the file's name.
+
+    Raises
+    ------
+    InputError : no case can be read; all faults together
+    """
+    faults: dict[str, str] = {}
     cases = []
     for path in sorted(folder.glob("*.json")):
         try:
             cases.append(_read(path))
         except InputError as error:
-            faults += error.messages
-    if not cases and not faults:
-        faults.append(fault(str(folder), "no reference case", expected="files ID.json, each with its tables", action="Check the folder"))
-    if faults:
-        raise InputError(faults)
-    return cases
+            faults[path.stem] = "\n".join(error.messages)
+    if not cases:
+        none = fault(str(folder), "no reference case", expected="files ID.json, each with its tables", action="Check the folder")
+        raise InputError(list(faults.values()) or [none])
+    return cases, faults
 
 
 def _read(path: Path) -> Case:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        results, judge = stored["results"], stored["judge"]
+        stored = json.loads(path.read_text(encoding="utf-8-sig"))
+        results, judge = stored["results"], _read_tolerances(stored["judge"])
         named = stored.get("data") or _borrowed(stored)
         names = [named] if isinstance(named, str) else list(named)
-        tables = tuple(_read_table(path.with_name(name if name.endswith(".csv") else f"{name}.csv")) for name in names)
+        tables = tuple(_read_table(path.parent / (name if name.endswith(".csv") else f"{name}.csv")) for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found = f"no reference case ({type(error).__name__}: {error})"
         raise InputError(
@@ -121,6 +133,16 @@ def _read(path: Path) -> Case:
     return Case(str(stored.get("id", path.stem)), tables, results, judge, optional, str(stored.get("note", "")))
 
 
+def _read_tolerances(judge: object) -> dict[str, dict[str, float]]:
+    if judge == []:
+        return {}
+    if not isinstance(judge, dict):
+        raise TypeError("judge does not name results with their tolerances")
+    return {
+        path: {kind: float(allowed[kind]) for kind in ("rel", "abs") if allowed.get(kind) is not None} for path, allowed in judge.items()
+    }
+
+
 def _borrowed(stored: Mapping[str, Any]) -> Sequence[str]:
     """Tables of another case that a note names as ``data: FILE.csv``."""
     words = str(stored.get("note", "")).replace(";", " ").split()
@@ -128,8 +150,9 @@ def _borrowed(stored: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _read_table(path: Path) -> Columns:
+    """A table; empty lines and a column without a name, which numbers the rows, are left out."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        header, *rows = csv.reader(stream)
+        header, *rows = [row for row in csv.reader(stream) if row]
     if any(len(row) != len(header) for row in rows):
         raise ValueError(f"{path.name} has rows that are not as long as its header")
-    return Columns({name: tuple(row[i] for row in rows) for i, name in enumerate(header)})
+    return Columns({name: tuple(row[i] for row in rows) for i, name in enumerate(header) if name})

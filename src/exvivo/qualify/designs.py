@@ -92,9 +92,15 @@ def build_design(formula: Formula, table: Columns, wanted: Iterable[str] = ()) -
     wanted : coefficient names that tell which columns are factors, and their references
     """
     used = dict.fromkeys(name for term in formula.terms for name in term)
-    pieces = tuple(dict.fromkeys(piece for name in wanted for piece in name.split(":")))
-    variables = {name: read_variable(name, table, pieces) for name in used}
+    names = tuple(wanted)
+    variables = {name: read_variable(name, table, _telling(name, names)) for name in used}
     return code_terms(formula.terms, variables, intercept=formula.intercept, rows=len(table.labels(table.names[0])))
+
+
+def _telling(name: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """What coefficient names tell about a column: those in which it stands alone, else every part of a product."""
+    alone = tuple(own for own in wanted if ":" not in own and own.startswith(name))
+    return alone or tuple(dict.fromkeys(piece for own in wanted for piece in own.split(":")))
 
 
 def code_terms(terms: Sequence[Term], variables: Mapping[str, Variable], *, intercept: bool, rows: int) -> Design:
@@ -172,6 +178,8 @@ def marginal_means(design: Design, over: Sequence[str]) -> tuple[list[tuple[str,
     for name, own in design.variables.items():
         if isinstance(own, Factor):
             variables[name] = Factor(tuple(cell[factors.index(name)] for cell in grid), own.levels, own.coding)
+        elif own.ndim > 1:
+            raise TypeError(f"means at the mean of '{name}' are not known")
         else:
             variables[name] = np.full(len(grid), float(own.mean()))
     rows = code_terms(design.terms, variables, intercept=design.intercept, rows=len(grid)).matrix
@@ -190,10 +198,11 @@ def _levels(design: Design, name: str) -> tuple[str, ...]:
 def read_variable(expression: str, table: Columns, pieces: Sequence[str]) -> Variable:
     """A column, or an expression of columns, as numbers or as a factor."""
     if expression not in table.names:
-        inner = re.fullmatch(r"(?:as\.)?factor\((.+)\)", expression)
-        if inner is None:
-            return evaluate(expression, table)
-        return _factor(expression, table.labels(inner.group(1)), pieces)
+        if inner := re.fullmatch(r"(?:as\.)?(?:factor|ordered)\((.+)\)", expression):
+            return _factor(expression, table.labels(inner.group(1)), pieces)
+        if powers := re.fullmatch(r"poly\((.+), (\d+)\)", expression):
+            return _orthogonal(evaluate(powers.group(1), table), int(powers.group(2)))
+        return evaluate(expression, table)
     if table.numeric(expression) and not _split_by_names(expression, pieces):
         return table.numbers(expression)
     return _factor(expression, table.labels(expression), pieces)
@@ -234,7 +243,7 @@ def sort_levels(labels: Sequence[str]) -> tuple[str, ...]:
 
 def _code(name: str, own: Variable, *, full: bool) -> tuple[Array, tuple[str, ...]]:
     if not isinstance(own, Factor):
-        return own[:, None], (name,)
+        return (own[:, None], (name,)) if own.ndim == 1 else (own, tuple(f"{name}{k + 1}" for k in range(own.shape[1])))
     dummies = np.array([[label == level for level in own.levels] for label in own.labels], dtype=np.float64)
     if full:
         return dummies, tuple(f"{name}{level}" for level in own.levels)
@@ -249,8 +258,12 @@ def _code(name: str, own: Variable, *, full: bool) -> tuple[Array, tuple[str, ..
 
 def polynomials(levels: int) -> Array:
     """Orthonormal polynomial scores of equally spaced levels, shape (levels, levels - 1), as R's contr.poly."""
-    powers = np.vander(np.arange(levels) - (levels - 1) / 2, levels, increasing=True)
-    Q, R = np.linalg.qr(powers)
+    return _orthogonal(np.arange(levels, dtype=np.float64), levels - 1)
+
+
+def _orthogonal(values: Array, degree: int) -> Array:
+    """Orthonormal polynomials of values, shape (n, degree), as R's poly."""
+    Q, R = np.linalg.qr(np.vander(values - values.mean(), degree + 1, increasing=True))
     return np.asarray(Q[:, 1:] * np.sign(np.diag(R))[1:], dtype=np.float64)
 
 
@@ -290,13 +303,14 @@ def _value(tree: ast.expr, names: Mapping[str, str], table: Columns) -> Array:
             return table.numbers(names[key])
         case ast.Constant(value=int() | float() as number):
             return np.asarray(float(number))
-        case ast.Call(func=ast.Name(id=function), args=[argument]) if function in _FUNCTIONS:
+        case ast.Call(func=ast.Name(id=function), args=[argument], keywords=[]) if function in _FUNCTIONS:
             return _FUNCTIONS[function](_value(argument, names, table))
         case ast.BinOp() if type(tree.op) in _ARITHMETIC:
             return _ARITHMETIC[type(tree.op)](_value(tree.left, names, table), _value(tree.right, names, table))
         case ast.UnaryOp(op=ast.USub()):
             return -_value(tree.operand, names, table)
-    raise ValueError(f"'{ast.unparse(tree)}' is not known in model formulas")
+    written = re.sub(r"\bv\d+_", lambda key: names.get(key[0], key[0]), ast.unparse(tree))
+    raise ValueError(f"'{written}' is not known in model formulas")
 
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Array, Array], Array]] = MappingProxyType(

@@ -115,10 +115,10 @@ def _columns_of(formula: Formula, table: Columns) -> list[str]:
 def _with_derived(case: Case, formula: Formula) -> Columns:
     """The case's table with the columns that its formula uses and its note explains."""
     columns = dict(case.table.cells)
-    used = [name for term in formula.terms for name in term if re.fullmatch(r"[A-Za-z.][\w.]*", name)]
+    used = [name for term in formula.terms for name in term]
     used += [name for part in formula.random for own in (*part.terms, part.group) for name in own]
     for name in dict.fromkeys(used):
-        if name not in columns:
+        if name not in columns and re.fullmatch(r"[A-Za-z.][\w.]*", name):
             columns[name] = _derive(name, case)
     return Columns(columns)
 

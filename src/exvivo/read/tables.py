@@ -72,10 +72,13 @@ class _Reader:
         if not text:
             return None
         try:
-            return parse_number(text, mark)
+            number = parse_number(text, mark)
         except ValueError:
+            number = math.inf
+        if not math.isfinite(number):
             self.faults.append(fault(place, f"{name} '{text}' is no number", f"a number with '{mark}' as decimal mark, or an empty cell"))
             return None
+        return number
 
     def check_range(self, name: str, values: Sequence[float | None], top: float) -> None:
         """Numbers below 0 or above ``top`` become faults."""

@@ -44,6 +44,7 @@ from exvivo.report.sections import (
     state_headline,
     tell_few_pairs,
 )
+from exvivo.report.summaries import list_values
 from exvivo.report.wording import Wording
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
@@ -76,6 +77,7 @@ class Page:
     intercurrent: tuple[str, ...]
     assumed: Grid
     marks: tuple[str, ...]
+    values: Grid
     levels: Grid
     few_pairs: tuple[str, ...]
     precision: Grid
@@ -143,6 +145,7 @@ def _arms(protocol: Protocol) -> str:
 def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progress: Progress) -> Page:
     later = run.without_post_hoc.rows()
     label = partial(label_analyte, run)
+    pairs = collect_pairs(run)
     return Page(
         protocol=run.protocol,
         headline=state_headline(run, words),
@@ -156,7 +159,8 @@ def _compose_page(run: Run, words: Wording, versions: Mapping[str, str], progres
         in_words=tell_estimands(run.protocol, words),
         intercurrent=tell_intercurrent(run.protocol, words),
         assumed=list_assumed(run, words),
-        marks=tell_pairs(collect_pairs(run), words),
+        marks=tell_pairs(pairs, words),
+        values=list_values(pairs, words),
         levels=list_levels(run, words),
         few_pairs=tell_few_pairs(run, words),
         precision=list_precision(run, words),

@@ -11,7 +11,7 @@ from exvivo.report.pairs import PairGroup
 from exvivo.report.sections import Grid, GridRow, heads, level_labels, percent
 from exvivo.report.wording import Wording
 from exvivo.study.model import ElisaReadout, FixedGate, FlowReadout, Operator, Outcome, Panel
-from exvivo.study.protocol import Protocol
+from exvivo.study.protocol import AnalysisPlan, Protocol
 from exvivo.study.run import Run
 
 _SIGNS = {Operator.AT_LEAST: "≥", Operator.ABOVE: ">", Operator.AT_MOST: "≤", Operator.BELOW: "<", Operator.EQUAL: "="}
@@ -152,7 +152,7 @@ def _name_events(outcome: Outcome, protocol: Protocol, words: Wording) -> list[s
     soluble = any(isinstance(readout, ElisaReadout) for readout in readouts)
     cultured = any(isinstance(readout, ElisaReadout | FlowReadout) for readout in readouts)
     codes = (
-        ("event_beyond", True),
+        ("event_beyond_modifier" if outcome.modifiers else "event_beyond", True),
         ("event_repeated", soluble),
         ("event_failed", cultured),
         ("event_absent", not cultured),
@@ -176,11 +176,13 @@ def compose_estimands(protocol: Protocol, words: Wording) -> str:
 def tell_intercurrent(protocol: Protocol, words: Wording) -> tuple[str, ...]:
     """What is done about events between culture and value, one sentence each."""
     rules = protocol.analysis.rules.censoring
-    values = {"max_fraction": percent(rules.max_fraction), "min_observed": rules.min_observed_pairs}
+    asking = [outcome.id for outcome in protocol.analysis.outcomes if outcome.modifiers]
+    values = {"max_fraction": percent(rules.max_fraction), "min_observed": rules.min_observed_pairs, "outcomes": ", ".join(asking)}
     cultured = bool(protocol.assays.readouts or protocol.panels.readouts)
     codes = (
         ("lost" if cultured else "absent", True),
         ("below", True),
+        ("below_modifier", bool(asking)),
         ("refused", bool(protocol.assays.readouts)),
         ("treatment_policy", protocol.design.clinical is not None),
     )
@@ -263,12 +265,12 @@ def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
     yield words.say("methods", "unit")
     yield words.say("methods", "pairs", {"confidence": percent(plan.rules.confidence), "min_pairs": plan.rules.min_pairs})
     used = _methods(run.effects.effects.frame["method"].to_list(), words)
-    beside = _methods(run.effects.supplementary.frame["method"].to_list(), words)
+    beside = [method for method in _methods(run.effects.supplementary.frame["method"].to_list(), words) if method not in used]
     if used:
         yield words.say("methods", "used", {"methods": "; ".join(used)})
     if beside:
-        yield words.say("methods", "used_beside", {"methods": "; ".join(method for method in beside if method not in used)})
-    if run.calibration.shared_error.table.height:
+        yield words.say("methods", "used_beside", {"methods": "; ".join(beside)})
+    if used and run.calibration.shared_error.table.height:
         yield words.say("methods", "curves")
     if any(outcome.modifiers for outcome in plan.outcomes):
         yield words.say("methods", "modifiers", {"min_per_level": plan.rules.min_per_level})
@@ -277,7 +279,15 @@ def _tell_estimation(run: Run, words: Wording) -> Iterator[str]:
     yield " ".join(told)
     if plan.rules.graph is not None:
         yield words.say("methods", "graph", {"test": words.say("graph_test", plan.rules.graph.test)})
+    gated = [outcome.id for outcome in plan.outcomes if plan.rules.serum_gate and _held_apart(outcome, plan)]
+    if gated:
+        yield words.say("methods", "serum_gate", {"outcomes": ", ".join(gated)})
     yield words.say("methods", "seed", {"seed": plan.rules.seed})
+
+
+def _held_apart(outcome: Outcome, plan: AnalysisPlan) -> bool:
+    """Whether an outcome's cultures were exposed to what others were not, such as serum."""
+    return any(level != plan.factors[name].reference for name, level in outcome.contrast.within.items())
 
 
 def _tell_family(outcome: Outcome, words: Wording) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from exvivo.numerics.attenuation import correct_slope, estimate_reliability
+from exvivo.numerics.meta import pool_estimates
 from exvivo.numerics.paired import design_slope, fit_linear
 from exvivo.numerics.precision import plan_contrast, plan_levels
-from exvivo.numerics.shrinkage import shrink_levels
 
 Open = Callable[[str], Any]
 
@@ -36,20 +36,20 @@ def test_detectable_spread_of_levels(own: Open) -> None:
 def test_shrunken_levels(own: Open, name: str) -> None:
     case = own("m01")
     expected = case.results[name]
-    fit = shrink_levels(expected["y"], expected["se"])
-    assert fit.variance == pytest.approx(expected["tau2"], rel=1e-7)
-    assert fit.mean == pytest.approx(expected["mean"], rel=1e-9)
+    fit = pool_estimates(expected["y"], np.square(expected["se"]))
+    assert fit.tau2 == pytest.approx(expected["tau2"], rel=1e-7)
+    assert fit.mean.estimate == pytest.approx(expected["mean"], rel=1e-9)
     np.testing.assert_allclose(fit.predicted, expected["predicted"], rtol=1e-8)
-    np.testing.assert_allclose(fit.se, expected["predicted_se"], rtol=1e-8)
+    np.testing.assert_allclose(fit.predicted_se, expected["predicted_se"], rtol=1e-8)
 
 
 def test_shrunken_levels_of_the_autoantibody_case(reference: Open) -> None:
     case = reference("c09")
     expected = case.results["shrinkage_rma"]
-    fit = shrink_levels(expected["yi"], np.sqrt(expected["vi"]))
+    fit = pool_estimates(expected["yi"], expected["vi"])
     np.testing.assert_allclose(fit.predicted, expected["blup"], rtol=1e-7)
-    np.testing.assert_allclose(fit.se, expected["blup_se"], rtol=1e-7)
-    assert fit.variance == pytest.approx(expected["tau2"], rel=1e-7)
+    np.testing.assert_allclose(fit.predicted_se, expected["blup_se"], rtol=1e-7)
+    assert fit.tau2 == pytest.approx(expected["tau2"], rel=1e-7)
 
 
 def test_slope_corrected_for_the_error_of_the_score(own: Open) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from exvivo.estimate.carried import Curves, share_of_curves
 from exvivo.estimate.contrasts import Rules
@@ -173,7 +174,9 @@ def test_a_modifier_does_not_feel_what_all_donors_share(kit: Any, plan: Any) -> 
         effects = kit.estimate(rows, kit.only(plan, "S4"), shared_error=kit.shared(told))
         frame = effects.effects.frame
         beside = effects.supplementary.frame.filter(
-            pl.col("modifier") == "ild_ct", pl.col("detail").str.contains("ignores") | (pl.col("role") == "level")
+            pl.col("modifier") == "ild_ct",
+            pl.col("method") == "linear-log-ratio",
+            pl.col("detail").str.contains("ignores") | (pl.col("role") == "level"),
         )
         return frame.row(by_predicate=pl.col("modifier") == "ild_ct", named=True), beside
 
@@ -186,6 +189,28 @@ def test_a_modifier_does_not_feel_what_all_donors_share(kit: Any, plan: Any) -> 
     assert apart["p"] > bare["p"]
     assert kept.filter(kept["role"] == "sensitivity")["ci_high"].to_list() == pytest.approx([bare["ci_high"]])
     assert json.loads(apart["detail"])["calibration_share"] > 0.5
+
+
+def test_a_level_alone_carries_the_curves_of_its_own_donors(kit: Any, plan: Any) -> None:  # noqa: ANN401
+    """The other level has too few donors and is no part of the model: its plate has no say."""
+    rows = [row | {"pah_echo": "yes" if row["donor"] < "SSc003" else "no"} for row in kit.patients(12) if row["readout"] == "CCL18"]
+    for row in rows:
+        row |= {"plates": "P:1" if row["donor"] < "SSc007" else "P:2", "specimens": f"{row['donor']}-{row['drug']}"}
+    moved = {row["specimens"]: 0.2 * (row["drug"] == "vehicle") for row in rows}
+    told = [
+        {"plate": row["plates"], "analyte": "CCL18", "specimen": row["specimens"], "log_value": row["log_value"],
+         **dict.fromkeys(LOADINGS, 0.0), "l1": moved[row["specimens"]]} for row in rows
+    ]  # fmt: skip
+    beside = kit.estimate(rows, kit.only(plan, "S4"), shared_error=kit.shared(told)).supplementary.frame
+    level = beside.row(by_predicate=(pl.col("modifier") == "pah_echo") & (pl.col("level") == "no"), named=True)
+    logs = {(row["donor"], row["drug"]): row["log_value"] for row in rows}
+    own = sorted({row["donor"] for row in rows if row["pah_echo"] == "no"})
+    d = np.array([logs[donor, "ruxolitinib"] - logs[donor, "vehicle"] for donor in own])
+    L = np.array([[-0.2 * (donor < "SSc007"), -0.2 * (donor >= "SSc007")] for donor in own])
+    K, n = L @ L.T, len(own)
+    unseen = K.sum() / n**2 - (np.trace(K) - K.sum() / n) / (n * (n - 1))
+    half = stats.t.ppf(0.975, n - 1) * np.sqrt(d.var(ddof=1) / n + unseen)
+    assert np.log([level["ci_low"], level["ci_high"]]) == pytest.approx([d.mean() - half, d.mean() + half])
 
 
 def test_shares_are_the_components_that_made_the_data() -> None:

@@ -78,6 +78,30 @@ def test_values_beyond_a_limit_are_left_out_and_counted(kit: Kit, plan: Analysis
     assert json.loads(row["detail"])["values_left_out"] == 1
 
 
+def test_a_level_of_which_much_is_censored_leaves_the_others_their_model(kit: Kit, plan: AnalysisPlan, rows: list[Row]) -> None:
+    cut = [kit.below(row["donor"], "d1", 3.0) if row["drug"] == "d1" else row for row in rows]
+    got = series_of(kit, plan, cut)
+    without = series_of(kit, plan, [row for row in rows if row["drug"] != "d1"])
+    assert (got["d1/d0"]["status"], got["d1/d0"]["reason"], got["d1/d0"]["p"]) == ("not_estimable", "too-much-censored", None)
+    assert (got["trend"]["reason"], got["trend"]["estimate"]) == ("too-much-censored", None)
+    for name in ("d0.1/d0", "d10/d0"):
+        assert [got[name][cell] for cell in ("estimate", "p", "p_adjusted")] == [
+            without[name][cell] for cell in ("estimate", "p", "p_adjusted")
+        ]
+
+
+def test_without_the_comparator_nothing_is_compared(kit: Kit, plan: AnalysisPlan, rows: list[Row]) -> None:
+    cut = [kit.below(row["donor"], "d0", 3.0) if row["drug"] == "d0" else row for row in rows]
+    assert {row["reason"] for row in series_of(kit, plan, cut).values()} == {"too-much-censored"}
+
+
+def test_two_donors_are_too_few_for_a_series(kit: Kit, plan: AnalysisPlan, rows: list[Row]) -> None:
+    few = [row for row in rows if row["donor"] in ("D01", "D02")]
+    assert {row["reason"] for row in series_of(kit, plan, few).values()} == {"too-few-donors"}
+    once = [row for row in rows if row["drug"] != "d1" or row["donor"] in ("D01", "D02")]
+    assert series_of(kit, plan, once)["d1/d0"]["reason"] == "too-few-donors"
+
+
 def test_two_levels_are_no_series(kit: Kit, plan: AnalysisPlan, rows: list[Row]) -> None:
     assert series_of(kit, plan, [row for row in rows if row["drug"] in ("d0", "d10")]) == {}
     assert not any(row["method"] in ("dunnett", "trend") for row in kit.estimate(kit.patients(22), plan).supplementary.rows())

@@ -1,5 +1,6 @@
 """Readouts judged together, against full enumeration and Holm."""
 
+import json
 from itertools import product
 from typing import Any
 
@@ -79,3 +80,11 @@ def test_a_censored_pair_leaves_the_family_to_holm(kit: Kit, plan: AnalysisPlan,
 def test_a_family_of_one_has_no_rows(kit: Kit, plan: AnalysisPlan) -> None:
     effects = kit.estimate(kit.patients(10), kit.only(plan, "P1"))
     assert "max-t" not in effects.supplementary.frame["method"].to_list()
+
+
+@pytest.mark.parametrize(("donors", "smallest"), [(8, 2 / 2**8), (21, 1 / 100_001)])
+def test_the_smallest_p_is_that_of_the_flips_that_were_looked_at(kit: Kit, plan: AnalysisPlan, donors: int, smallest: float) -> None:
+    apart = np.random.default_rng(5).normal(-3.0, 0.1, size=(donors, 6))
+    for row in judged(kit, plan, study(kit, apart)):
+        assert json.loads(row["detail"])["smallest_p"] == pytest.approx(smallest)
+        assert row["p"] >= smallest * (1 - 1e-9)

@@ -32,7 +32,7 @@ from exvivo.study.tables import EFFECTS, FINDINGS, SUPPLEMENTARY
 
 Kit = Any
 TEMPLATE = Path(exvivo.__file__).parent / "templates" / "ssc-ruxolitinib" / "study.yaml"
-WITHOUT_CALL = {Method.CENSORED_CROSSED, Method.IMPUTED, Method.CALIBRATED, Method.SHRUNKEN, Method.INTERVAL}
+WITHOUT_CALL = {Method.CENSORED_CROSSED, Method.IMPUTED}
 """Methods of which R has no likeness in a few lines, or whose random draws are our own."""
 
 needs_r = pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed: no call is run")

@@ -10,9 +10,9 @@ from scipy.stats import contingency
 from exvivo.numerics.association import associate_labels, associate_score, associate_scores
 from exvivo.numerics.attenuation import Reliability, correct_slope, estimate_reliability
 from exvivo.numerics.inference import infer_t
+from exvivo.numerics.meta import pool_estimates
 from exvivo.numerics.paired import design_slope, fit_linear
 from exvivo.numerics.precision import plan_contrast, plan_levels
-from exvivo.numerics.shrinkage import shrink_levels
 
 EFFECTS = st.lists(st.tuples(st.floats(-3, 3), st.floats(0.05, 1.0)), min_size=2, max_size=6)
 
@@ -58,11 +58,11 @@ def test_precision_without_donors_is_refused() -> None:
 @given(EFFECTS)
 def test_levels_are_pulled_towards_their_mean_and_keep_their_order_of_trust(levels: list[tuple[float, float]]) -> None:
     y, se = np.array(levels).T
-    fit = shrink_levels(y, se)
-    assert ((fit.weight >= 0) & (fit.weight <= 1)).all()
-    assert (np.abs(fit.predicted - fit.mean) <= np.abs(y - fit.mean) + 1e-12).all()
-    assert (fit.se <= se + 1e-12).all()
-    shifted = shrink_levels(y + 1, se)
+    fit = pool_estimates(y, se**2)
+    assert ((fit.own_weight >= 0) & (fit.own_weight <= 1)).all()
+    assert (np.abs(fit.predicted - fit.mean.estimate) <= np.abs(y - fit.mean.estimate) + 1e-12).all()
+    assert (fit.predicted_se <= se + 1e-12).all()
+    shifted = pool_estimates(y + 1, se**2)
     np.testing.assert_allclose(shifted.predicted, fit.predicted + 1, atol=1e-6)
 
 
@@ -76,21 +76,21 @@ def test_no_variance_between_levels_is_likelier(levels: list[tuple[float, float]
         mean = w @ y / w.sum()
         return float(-np.log(w).sum() + np.log(w.sum()) + w @ (y - mean) ** 2)
 
-    best = minus_twice_log_likelihood(shrink_levels(y, se).variance)
+    best = minus_twice_log_likelihood(pool_estimates(y, se**2).tau2)
     assert all(best <= minus_twice_log_likelihood(t) + 1e-9 for t in np.linspace(0, 12, 400))
 
 
 def test_levels_that_agree_take_the_common_mean() -> None:
-    fit = shrink_levels([0.3, 0.3, 0.3], [0.1, 0.2, 0.3])
-    assert fit.variance == 0
+    fit = pool_estimates([0.3, 0.3, 0.3], [0.01, 0.04, 0.09])
+    assert fit.tau2 == 0
     np.testing.assert_allclose(fit.predicted, 0.3)
 
 
 def test_one_level_cannot_be_shrunken() -> None:
-    with pytest.raises(ValueError, match="at least two levels"):
-        shrink_levels([0.1], [0.1])
-    with pytest.raises(ValueError, match="positive standard errors"):
-        shrink_levels([0.1, 0.2], [0.1, 0.0])
+    with pytest.raises(ValueError, match="two or more"):
+        pool_estimates([0.1], [0.1])
+    with pytest.raises(ValueError, match="positive"):
+        pool_estimates([0.1, 0.2], [0.1, 0.0])
 
 
 def test_corrected_slope_is_unbiased_where_the_recorded_one_is_flat() -> None:

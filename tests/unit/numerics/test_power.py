@@ -5,15 +5,11 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from exvivo.numerics.power import (
     Rejects,
-    detectable_difference,
     detectable_effect,
     donors_for,
-    half_width_of_difference,
     power_of_correlation,
     power_of_difference,
-    power_of_levels,
     power_of_mean,
-    power_of_slope,
     sd_of_ratio,
     simulate_power,
 )
@@ -25,25 +21,6 @@ def test_power_equals_statsmodels() -> None:
     assert donors_for(0.8, 0.4, 0.5, rejects=Rejects.EITHER) == pytest.approx(TTestPower().solve_power(0.8, None, 0.05, 0.8))
 
 
-def test_joint_test_of_levels() -> None:
-    expected = 0.37173911665  # R power.anova.test(groups = 4, n = 6, between.var = var(c(-.5, -.4, -.1, 0)), within.var = .45^2)
-    assert power_of_levels([6] * 4, [-0.5, -0.4, -0.1, 0.0], 0.45) == pytest.approx(expected)
-    assert power_of_levels([8, 12], [-0.4, 0.1], 0.5) == pytest.approx(power_of_difference(8, 12, 0.5, 0.5))
-    assert power_of_levels([8, 12], [0.3, 0.3], 0.5) == 0.05
-
-
-def test_slope_of_a_binary_modifier_is_a_difference() -> None:
-    assert power_of_slope(0.4, np.repeat([0.0, 1.0], [8, 12]), 0.5) == pytest.approx(power_of_difference(8, 12, 0.4, 0.5))
-
-
-def test_interval_of_a_difference_equals_scipy() -> None:
-    rng = np.random.default_rng(2)
-    a, b = rng.normal(0, 0.4, 6), rng.normal(0, 0.4, 9)
-    pooled = np.sqrt((a.var(ddof=1) * 5 + b.var(ddof=1) * 8) / 13)
-    limits = stats.ttest_ind(a, b).confidence_interval()
-    assert half_width_of_difference(6, 9, float(pooled)) == pytest.approx((limits.high - limits.low) / 2)
-
-
 def test_without_effect_power_is_alpha() -> None:
     assert power_of_mean(9, 0.0, 1.0) == pytest.approx(0.05)
     assert power_of_mean(9, 0.0, 1.0, rejects=Rejects.RIGHT_SIDE) == pytest.approx(0.025)
@@ -52,7 +29,6 @@ def test_without_effect_power_is_alpha() -> None:
 
 def test_detectable_sizes_have_the_power_asked_for() -> None:
     assert power_of_mean(9, detectable_effect(9, 0.9, 0.4), 0.4, rejects=Rejects.RIGHT_SIDE) == pytest.approx(0.9)
-    assert power_of_difference(6, 10, detectable_difference(6, 10, 0.8, 0.4), 0.4) == pytest.approx(0.8)
     assert power_of_mean(donors_for(0.9, 0.3, 0.4), 0.3, 0.4, rejects=Rejects.RIGHT_SIDE) == pytest.approx(0.9)
 
 

@@ -139,6 +139,8 @@ def test_a_long_table_subtracts_its_control_and_keeps_limits(study: "Folder") ->
         ("D-2", None, None, "missing", "no-reading"),
         ("D-2", None, None, "missing", "no-control"),
     ]
+    study.write("values.csv", "who,what,drug,mfi,iso\nD-1,CD206,vehicle,1e400,100\n")
+    assert "value '1e400' is no number" in study.refusal()
     study.write("values.csv", "who,what,drug,mfi,iso\nD-1,CD206,vehicel,much,100\n")
     message = study.refusal()
     assert "unknown level of drug 'vehicel'" in message

@@ -138,7 +138,7 @@ def test_only_events_that_the_study_can_meet_are_told(run: Run) -> None:
     bare = dataclasses.replace(run.protocol, file=file.model_copy(update={"readouts": tables, "clinical": None}))
     assert "plate" not in " ".join(tell_intercurrent(bare, words))
     assert "blood draw" not in " ".join(tell_intercurrent(bare, words))
-    assert len(tell_intercurrent(run.protocol, words)) == 5
+    assert len(tell_intercurrent(run.protocol, words)) == 6
 
 
 def test_values_left_out_are_counted_and_told_once_for_a_target(run: Run) -> None:
@@ -251,9 +251,12 @@ def test_a_browser_opens_the_report_offline_with_one_request_and_no_error(html: 
         assert page.locator("details").evaluate_all("all => all.map(one => one.open = true)")
         page.locator("nav a[href='#findings']").click()
         assert page.locator("#findings h2").is_visible()
+        page.set_viewport_size({"width": 390, "height": 1000})
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
         page.set_viewport_size({"width": 700, "height": 1000})
         page.emulate_media(media="print")
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert page.locator("pre").count() > page.locator("pre:visible").count() == 0
         browser.close()
     assert requests == [file.as_uri()]
     assert errors == []
@@ -285,3 +288,20 @@ def test_the_report_tells_where_gates_and_matrices_come_from(run: Run, changes: 
     panel = rules.model_copy(update=changes)
     protocol = dataclasses.replace(run.protocol, file=run.protocol.file.model_copy(update={"panel": panel}))
     assert any(told in sentence for sentence in tell_methods(dataclasses.replace(run, protocol=protocol), load_wording()))
+
+
+def test_methods_tell_a_serum_gate_where_there_is_one(run: Run) -> None:
+    told = " ".join(tell_methods(run, load_wording()))
+    rules = run.protocol.analysis.rules.model_copy(update={"serum_gate": True})
+    file = run.protocol.file.model_copy(update={"analysis": rules})
+    gated = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, file=file))
+    assert "A claim of S3 also needs the serum effect" in " ".join(tell_methods(gated, load_wording()))
+    assert "also needs" not in told
+
+
+def test_methods_of_a_blinded_study_claim_no_estimate(blinded_run: Run, blinded_html: str) -> None:
+    told = " ".join(tell_methods(blinded_run, load_wording()))
+    assert "Methods used" not in told
+    assert "was added to the variance" not in told
+    assert "Beside them" not in told
+    assert "Circles: the same ratios shrunken" not in blinded_html

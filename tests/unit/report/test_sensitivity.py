@@ -117,10 +117,14 @@ def test_events_are_told_where_they_can_occur(run: Run) -> None:
     assert "hypothetical" not in told["P1"]
     assert "assayed again" not in told["S2"]
     assert "modified Rodnan skin score" in told["S4"]
+    assert "enters as that" in told["P1"]
+    assert "enters as that" not in told["S4"]  # a censored pair has no ratio to compare between donors
+    assert "other pairs are counted" in told["S4"]
     file = run.protocol.file
     tables = {name: TableReadout(kind="table", label=name, table="t") for name in file.readouts}
     bare = dataclasses.replace(run.protocol, file=file.model_copy(update={"readouts": tables, "clinical": None}))
     text = compose_estimands(bare, WORDS)
+    assert "between donors (S4)" in text
     assert "donors with both values" in text
     assert "blood draw" not in text
     assert "culture that failed" not in text

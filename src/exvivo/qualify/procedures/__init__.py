@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from exvivo.qualify.cases import Case
-from exvivo.qualify.procedures import censoring, contrasts, curves, families, kernels, models, pairs, power, ranks, resampling
+from exvivo.qualify.procedures import censoring, contrasts, curves, families, kernels, models, pairs, power, published, ranks, resampling
 
 Procedure = Callable[[Case], Mapping[str, Any]]
 
@@ -19,6 +19,7 @@ PROCEDURES: Mapping[str, Procedure] = MappingProxyType(
         **models.PROCEDURES,
         **pairs.PROCEDURES,
         **power.PROCEDURES,
+        **published.PROCEDURES,
         **ranks.PROCEDURES,
         **resampling.PROCEDURES,
     }

@@ -64,10 +64,18 @@ def _tobit(case: Case) -> Results:
         "p": dict(zip([*names, _LOG_SCALE], tests, strict=True)),
         "loglik": fit.log_likelihood,
         "intercept_only": {"mu": float(alone.coefficients[0]), "sigma": alone.scale, "loglik": alone.log_likelihood},
+        "lognormal_left_only_no_right": _without_right(y, left, X, names),
     }
 
 
-def _two_arms(case: Case) -> Results:
+def _without_right(y: Array, left: Flags, X: Array, names: list[str]) -> Results:
+    """The same with limits above taken as values; its log likelihood is that of the values, not of their logarithms."""
+    fit = fit_tobit(np.where(left, -np.inf, y), y, X)
+    coefficients = dict(zip(names, fit.coefficients.tolist(), strict=True))
+    return {"coef": coefficients, "scale": fit.scale, "loglik": fit.log_likelihood - float(y[~left].sum())}
+
+
+def compare_arms(case: Case) -> Results:
     """Left-censored regression on two arms, as PROC LIFEREG prints it; the name of the effect tells which is which."""
     table = case.table
     effect = next(name for name in case.results if "_minus_" in name)
@@ -94,7 +102,12 @@ def _censored_pairs(case: Case) -> Results:
     pairs = _read_pairs(case)
     intercept = fit_censored_pairs(pairs.drug, pairs.comparator, covariance=Covariance.EXCHANGEABLE)
     general = fit_censored_pairs(pairs.drug, pairs.comparator)
+    below = [np.isneginf(own[:, 0]) for own in (pairs.comparator, pairs.drug)]
     return {
+        "n": len(pairs.drug),
+        "n_cens_vehicle": int(below[0].sum()),
+        "n_cens_drug": int(below[1].sum()),
+        "n_cens_both": int((below[0] & below[1]).sum()),
         "random_intercept_tobit": {
             **_report_means(intercept, pairs),
             "sigma_total": intercept.sd_drug,
@@ -216,5 +229,5 @@ def _find_term(table: Columns, term: str) -> tuple[str, Array]:
 
 
 PROCEDURES: Mapping[str, Callable[[Case], Results]] = MappingProxyType(
-    {"c13": _tobit, "c14": _censored_pairs, "c31": _nondetects, "c32": _mixed, "x01": _two_arms}
+    {"c13": _tobit, "c14": _censored_pairs, "c31": _nondetects, "c32": _mixed}
 )

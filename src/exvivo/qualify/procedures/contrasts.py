@@ -1,6 +1,8 @@
 """Contrasts judged together, and estimates brought together: emmeans, multcomp, metafor and mice."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import combinations
 from types import MappingProxyType
 
 import numpy as np
@@ -22,7 +24,7 @@ from exvivo.numerics.simultaneous import (
     critical_value,
 )
 from exvivo.qualify.cases import Case, Columns
-from exvivo.qualify.designs import Factor, build_design, evaluate, marginal_means, polynomials
+from exvivo.qualify.designs import Design, Factor, build_design, evaluate, marginal_means, polynomials
 from exvivo.qualify.fits import Fitted, Report, fit_formula, report_contrast, report_fit
 from exvivo.qualify.formulas import parse_formula
 from exvivo.qualify.procedures.models import find_response, report_models
@@ -123,9 +125,7 @@ def _report_general(case: Case) -> Report:
     table = case.table
     response = find_response(table)
     factors = [name for name in table.names if name != response]
-    designs = [build_design(parse_formula(f"0 ~ {sign.join(factors)}"), table, _as_factors(table, factors)) for sign in ("+", "*")]
-    design = next((own for own in designs if len(own.matrix) - own.matrix.shape[1] == case.results.get("df")), designs[0])
-    rows = np.array([contrast_weights(design, {"contrast": label}) for label in labels])
+    design, rows = _design_with(table, factors, labels, case.results.get("df"))
     fit = fit_linear(evaluate(response, table), design.matrix)
     found = [fit.contrast(row) for row in rows]
     t, df = np.array([own.t for own in found]), float(fit.df)
@@ -144,6 +144,28 @@ def _report_general(case: Case) -> Report:
         "simultaneous_lo": [own.estimate - half * own.se for own in found],
         "simultaneous_hi": [own.estimate + half * own.se for own in found],
     }
+
+
+def _design_with(table: Columns, factors: list[str], labels: list[str], df: object) -> tuple[Design, Array]:
+    """Model of all factors, or some, added or crossed, that has the residual degrees of freedom, and the weights of its contrasts."""
+    chosen = [subset for size in range(len(factors), 0, -1) for subset in combinations(factors, size)]
+    found = []
+    for text in (sign.join(subset) for subset in chosen for sign in ("+", "*")[: len(subset)]):
+        design = build_design(parse_formula(f"0 ~ {text}"), table, _as_factors(table, factors))
+        with suppress(ValueError):
+            found.append((design, np.array([_simple_contrast(design, label) for label in labels])))
+    if not found:
+        raise ValueError(f"'{labels[0]}' compares levels that no column has")
+    return next((own for own in found if len(own[0].matrix) - own[0].matrix.shape[1] == df), found[0])
+
+
+def _simple_contrast(design: Design, label: str) -> Array:
+    """Weights of a difference of levels, every other factor at its reference, as multcomp has it."""
+    references = {name: own.levels[0] for name, own in design.variables.items() if isinstance(own, Factor)}
+    for name in references:
+        with suppress(ValueError):
+            return contrast_weights(design, {"contrast": label, **{other: level for other, level in references.items() if other != name}})
+    raise ValueError(f"'{label}' compares levels that no factor of the model has")
 
 
 def _as_factors(table: Columns, factors: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Mixed models and analyses of variance: what lme4, lmerTest, pbkrtest, nlme and aov report."""
 
 from collections.abc import Callable, Mapping
-from itertools import chain, permutations
+from itertools import chain, permutations, product
 from types import MappingProxyType
 from typing import Any
 
@@ -161,16 +161,18 @@ def find_response(table: Columns) -> str:
 
 
 def _report_strata(case: Case) -> Report:
-    """Error strata: among nested error terms, those whose degrees of freedom are the reference's."""
+    """Error strata: among nested error terms, those whose degrees of freedom are the reference's; a formula asks for a mixed model."""
+    if "formula" in case.results:
+        return report_models(case)
     table, response = case.table, find_response(case.table)
     factors = [key for key in case.results if key in table.names]
     blocks = [name for name in table.names if name not in (*factors, response) and not _follows(table, name, factors)]
-    nested = chain.from_iterable(permutations(factors, depth) for depth in range(len(factors)))
+    nested = chain.from_iterable(permutations(factors, depth) for depth in range(len(factors) + 1))
     tried: list[Report] = []
     for inner in sorted(nested, key=len):
-        for design in _fixed_designs(case, factors):
-            errors = [_crossed(table, (*blocks, *inner[:depth])) for depth in range(len(inner) + 1)]
-            report = _test_strata(design, evaluate(response, table), errors, case.results)
+        errors = [_crossed(table, (*blocks, *inner[:depth])) for depth in range(len(inner) + 1)]
+        for design, terms in product(_fixed_designs(case, factors), (errors, errors[-1:])):
+            report = _test_strata(design, evaluate(response, table), terms, case.results)
             if all(_same_df(report.get(name), own) for name, own in case.results.items()):
                 return report
             tried.append(report)
