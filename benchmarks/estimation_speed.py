@@ -12,6 +12,7 @@ the command exit with 1.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the package does where it is imported first: threads only wait for each other here
 
 import numpy as np
 import numpy.typing as npt

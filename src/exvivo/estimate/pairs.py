@@ -8,6 +8,7 @@ censored; donors with one usable condition are kept aside for the sensitivity th
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -228,13 +229,18 @@ def _reading(row: Row) -> Reading | None:
 
 def _error_of(row: Row) -> float:
     """Variance of a value's error: that of its readings, or from the spread of replicate cultures where that is larger."""
-    facts = json.loads(str(row["detail"])) if row["detail"] else {}
-    cultures = _number(facts.get("cultures")) or 1.0
-    return max((_number(row["se"]) or 0.0) ** 2, (_number(facts.get("culture_variance")) or 0.0) / cultures)
+    return max((_number(row["se"]) or 0.0) ** 2, _variance_between(str(row["detail"])) if row["detail"] else 0.0)
+
+
+@lru_cache(maxsize=4096)
+def _variance_between(detail: str) -> float:
+    """Variance of a mean from the spread of its replicate cultures."""
+    facts = json.loads(detail)
+    return (_number(facts.get("culture_variance")) or 0.0) / (_number(facts.get("cultures")) or 1.0)
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, (float, int)) else None
 
 
 def _split(value: object) -> tuple[str, ...]:

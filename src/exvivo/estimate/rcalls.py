@@ -7,7 +7,6 @@ One writer per method, found by table. A method without one has no call, and the
 """
 
 import json
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,6 +30,8 @@ class Call:
     packages: tuple[str, ...] = ()
     tolerance: float = 1e-6
 
+
+_WIDEST = 120
 
 Writer = Callable[[Effect, Basis, float], Call | None]
 
@@ -78,8 +79,14 @@ def _texts(name: str, values: Iterable[str]) -> str:
 
 
 def _vector(name: str, cells: Sequence[str]) -> str:
-    text = f"{name} <- c({', '.join(cells)})"
-    return "\n".join(textwrap.wrap(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    """R's `c(...)`, in lines as wide as cells allow."""
+    lines, line = [], f"{name} <- c("
+    for cell in [f"{cell}, " for cell in cells[:-1]] + [f"{cell})" for cell in cells[-1:]]:
+        if len(line) + len(cell.rstrip()) > _WIDEST:
+            lines.append(line.rstrip())
+            line = "  "
+        line += cell
+    return "\n".join([*lines, line if cells else f"{line})"])
 
 
 def _middle(basis: Basis) -> str:

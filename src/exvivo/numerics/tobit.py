@@ -14,6 +14,7 @@ true null in 8.0 % (Monte-Carlo error 1.1) and covers in 92.0 %, the profile in 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +26,8 @@ from exvivo.numerics.inference import Estimate, JointTest, infer_f
 
 Array = NDArray[np.float64]
 FARTHEST = 1e3  # a profile limit farther than this many standard errors is none
+
+_ONLY = np.zeros(1, dtype=np.intp)  # the rows of a climb of one problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class TobitFit:
             raise ValueError(f"{self.measured} measured values do not leave a degree of freedom beside {len(w)} coefficients")
         cutoff = self.measured * np.log1p(float(special.stdtrit(df, 0.5 + level / 2)) ** 2 / df)
 
+        @cache
         def ratio(value: float) -> float:
             return max(0.0, 2 * (self.log_likelihood - self._held(w, value)))
 
@@ -72,7 +76,7 @@ class TobitFit:
         along = weights * value / (weights @ weights)
         basis = np.linalg.svd(weights[None])[2][1:].T
         shift = self.design @ along
-        return _maximise(self.low - shift, self.high - shift, self.design @ basis).log_likelihood
+        return _climb(self.low - shift, self.high - shift, self.design @ basis).log_likelihood
 
 
 def fit_tobit(low: ArrayLike, high: ArrayLike, design: ArrayLike) -> TobitFit:
@@ -156,28 +160,48 @@ class _Responses:
         return value, np.column_stack([by_mean / sd @ self.design, by_log_sd])
 
 
-def _maximise(low: Array, high: Array, X: Array) -> TobitFit:
-    """The fit, found on orthogonal columns and responses of order one."""
+@dataclass(frozen=True, slots=True)
+class _Climbed:
+    """Where the likelihood of standardised responses is highest, in units of `unit`; `back` (p, p) are the given columns by these."""
+
+    responses: _Responses
+    at: Array
+    value: float
+    unit: float
+    back: Array
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of the responses as they were given."""
+        return self.value - int(self.responses.known.sum()) * float(np.log(self.unit))
+
+
+def _climb(low: Array, high: Array, X: Array) -> _Climbed:
+    """The maximum, found on orthogonal columns and responses of order one."""
     count, size = X.shape
     Q, R = np.linalg.qr(X)
     Q, R = Q * np.sqrt(count), R / np.sqrt(count)
     filled = 0.5 * (np.where(np.isinf(low), high, low) + np.where(np.isinf(high), low, high))
     first = Q.T @ filled / count
     unit = max(float(np.std(filled - Q @ first)), 1e-12 * float(np.abs(filled).max()))
-    known = low == high
-    responses = _Responses(np.column_stack([low, high]) / unit, known, Q)
+    responses = _Responses(np.column_stack([low, high]) / unit, low == high, Q)
     box = np.array([[-np.inf] * size + [-12.0], [np.inf] * size + [12.0]])
-    row = np.zeros(1, dtype=np.intp)
-    top = climb(responses.score, row, np.append(first / unit, 0.0)[None], Climb(box))
-    information = look(responses.score, row, top.at, central=True).curvature[0]
+    top = climb(responses.score, _ONLY, np.append(first / unit, 0.0)[None], Climb(box))
+    return _Climbed(responses, top.at[0], float(top.value[0]), unit, np.linalg.inv(R))
+
+
+def _maximise(low: Array, high: Array, X: Array) -> TobitFit:
+    """The fit, with its covariance."""
+    top, size = _climb(low, high, X), X.shape[1]
+    information = look(top.responses.score, _ONLY, top.at[None], central=True).curvature[0]
     back = np.eye(size + 1)
-    back[:size, :size] = np.linalg.inv(R) * unit
+    back[:size, :size] = top.back * top.unit
     return TobitFit(
-        coefficients=back[:size, :size] @ top.at[0, :size],
-        scale=float(np.exp(top.at[0, size])) * unit,
+        coefficients=back[:size, :size] @ top.at[:size],
+        scale=float(np.exp(top.at[size])) * top.unit,
         covariance=back @ np.linalg.inv(information) @ back.T,
-        log_likelihood=float(top.value[0]) - int(known.sum()) * float(np.log(unit)),
-        measured=int(known.sum()),
+        log_likelihood=top.log_likelihood,
+        measured=int(top.responses.known.sum()),
         low=low,
         high=high,
         design=X,
@@ -192,4 +216,4 @@ def _limit(ratio: Callable[[float], float], centre: float, step: float, cutoff: 
             return float(np.copysign(np.inf, step))
         inner, outer = outer, centre + 2 * (outer - centre)
     wanted = np.sqrt(cutoff)  # the root of the ratio is nearly straight
-    return float(optimize.brentq(lambda at: np.sqrt(ratio(at)) - wanted, inner, outer, xtol=1e-10 * abs(step)))
+    return float(optimize.brentq(lambda at: np.sqrt(ratio(at)) - wanted, inner, outer, xtol=1e-8 * abs(step)))

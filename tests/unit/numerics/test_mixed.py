@@ -100,3 +100,39 @@ def test_large_crossed_design_is_fitted_in_its_maximum() -> None:
 def test_what_cannot_be_fitted_is_refused(y: list[float], X: Array, Z: Array, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fit_mixed(y, X, [Z])
+
+
+def test_of_two_maxima_the_higher_is_found() -> None:
+    y = np.array(
+        [
+            0.131,
+            0.225,
+            -0.656,
+            -0.829,
+            -0.465,
+            -0.898,
+            0.124,
+            0.142,
+            0.238,
+            -0.164,
+            -0.176,
+            0.338,
+            -0.643,
+            -1.153,
+            -0.53,
+            -0.333,
+            -0.127,
+            0.496,
+            -0.75,
+            0.428,
+            -1.002,
+        ]
+    )
+    donors = np.repeat(np.arange(7), 3)
+    sera = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+    Zs = [indicate([f"{label:02}" for label in labels]) for labels in (donors, sera)]
+    fit = fit_mixed(y, np.ones((21, 1)), Zs)
+    lower = fit_mixed(y, np.ones((21, 1)), Zs[:1])  # the other maximum, without variance of sera
+    assert fit.at_zero.tolist() == [True, False]
+    assert not lower.at_zero.any()
+    assert fit.criterion < lower.criterion - 0.3
