@@ -53,7 +53,7 @@ def estimate_effects(  # noqa: PLR0913  the spine's objects, each needed
     tasks = list_tasks(outcomes, errors, findings, plan, decisions)
     if blinded:
         return Effects(EFFECTS.build(tabulate([task.base().coded() for task in tasks])), SUPPLEMENTARY.empty())
-    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=12)
+    parcels = work.map(estimate_task, tasks, key=Task.key, label="estimating", version=13)
     parcels += work.map(judge_family, list_families(tasks), key=Family.key, label="judging together", version=2)
     supplementary = _stack(parcels, SUPPLEMENTARY)
     effects = adjust_families(_stack(parcels, EFFECTS), plan.outcomes)
