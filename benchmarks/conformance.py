@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from exvivo.engine import one_thread
 from exvivo.qualify.cases import Case, find_cases, shipped_folder
 from exvivo.qualify.designs import evaluate
 from exvivo.qualify.fits import fit_formula
@@ -187,4 +188,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_thread():
+        sys.exit(main())

@@ -28,6 +28,7 @@ import estimation_design as design
 import numpy as np
 from estimation_design import SEED, Cell, Studies, analyse, draw
 
+from exvivo.engine import one_thread
 from exvivo.numerics.batched import fit_means
 from exvivo.numerics.multiplicity import adjust_holm
 from exvivo.numerics.permutation import adjust_max_t
@@ -256,4 +257,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_thread():
+        sys.exit(main())

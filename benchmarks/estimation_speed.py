@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from estimation_design import Cell, Studies, draw
 
-from exvivo.engine import Work, rng_for
+from exvivo.engine import Work, one_thread, rng_for
 from exvivo.estimate import contrasts, estimate_effects, joint, tasks
 from exvivo.numerics.batched import fit_incomplete_pairs, fit_pairs
 from exvivo.pipeline import count_donors
@@ -217,4 +217,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_thread():
+        sys.exit(main())

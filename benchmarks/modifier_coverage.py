@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 from scipy import special
 
-from exvivo.engine import rng_for
+from exvivo.engine import one_thread, rng_for
 from exvivo.estimate.contrasts import Rules
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Cultures, Pairs, full_condition, pair_up
@@ -245,20 +245,21 @@ def print_table(table: pl.DataFrame) -> bool:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2000, help="number of studies")
-    parser.add_argument("--first", type=int, default=1, help="first seed")
-    parser.add_argument("--deals", type=int, default=0, help="deals of the clinical rows in each study, for type I error alone")
-    parser.add_argument("--shrunken", type=int, default=0, help="data sets on which shrunken levels are tried, alone")
-    asked = parser.parse_args()
-    began, seeds = time.perf_counter(), range(asked.first, asked.first + asked.seeds)
-    setting = set_up()
-    if asked.shrunken:
-        print_shrunken(asked.shrunken)
-        sys.exit(0)
-    if asked.deals:
-        held = print_deals(seeds, setting, asked.deals)
-    else:
-        held = print_table(summarise(pl.DataFrame(list(read_studies(seeds, setting)), infer_schema_length=None), setting.truths))
-    print(f"seeds {seeds.start} to {seeds.stop - 1}, {time.perf_counter() - began:.0f} s")
-    sys.exit(0 if held else 1)
+    with one_thread():
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--seeds", type=int, default=2000, help="number of studies")
+        parser.add_argument("--first", type=int, default=1, help="first seed")
+        parser.add_argument("--deals", type=int, default=0, help="deals of the clinical rows in each study, for type I error alone")
+        parser.add_argument("--shrunken", type=int, default=0, help="data sets on which shrunken levels are tried, alone")
+        asked = parser.parse_args()
+        began, seeds = time.perf_counter(), range(asked.first, asked.first + asked.seeds)
+        setting = set_up()
+        if asked.shrunken:
+            print_shrunken(asked.shrunken)
+            sys.exit(0)
+        if asked.deals:
+            held = print_deals(seeds, setting, asked.deals)
+        else:
+            held = print_table(summarise(pl.DataFrame(list(read_studies(seeds, setting)), infer_schema_length=None), setting.truths))
+        print(f"seeds {seeds.start} to {seeds.stop - 1}, {time.perf_counter() - began:.0f} s")
+        sys.exit(0 if held else 1)

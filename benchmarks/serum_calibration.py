@@ -29,6 +29,7 @@ from scipy import special
 from serum_batches import Inferences, fit_batch
 
 from exvivo.assemble import Value, subtract_blank
+from exvivo.engine import one_thread
 from exvivo.estimate.contrasts import Rules
 from exvivo.estimate.effect import Effect
 from exvivo.estimate.pairs import Pairs, Reading, pair_up
@@ -392,8 +393,9 @@ def parts_of(given: argparse.Namespace) -> Iterator[bool]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("measured", "between", "censored", "carried"), help="one part only")
-    parser.add_argument("--runs", type=int, default=2000, help="runs of a cell where every value is measured")
-    parser.add_argument("--few", type=int, default=1000, help="runs of a cell that is fitted one by one")
-    sys.exit(0 if all(list(parts_of(parser.parse_args()))) else 1)
+    with one_thread():
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--part", choices=("measured", "between", "censored", "carried"), help="one part only")
+        parser.add_argument("--runs", type=int, default=2000, help="runs of a cell where every value is measured")
+        parser.add_argument("--few", type=int, default=1000, help="runs of a cell that is fitted one by one")
+        sys.exit(0 if all(list(parts_of(parser.parse_args()))) else 1)

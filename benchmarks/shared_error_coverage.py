@@ -23,6 +23,7 @@ from itertools import product
 import numpy as np
 from scipy import stats
 
+from exvivo.engine import one_thread
 from exvivo.estimate.carried import share_of_curves
 from exvivo.numerics.combining import Parts, combine_parts
 from exvivo.numerics.inference import Array
@@ -117,4 +118,5 @@ def main() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main() else 1)
+    with one_thread():
+        sys.exit(0 if main() else 1)

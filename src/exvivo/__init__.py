@@ -7,7 +7,7 @@ import os
 from importlib import import_module
 
 # Every matrix here is small: threads of a linear-algebra library cost up to forty times what they bring, and
-# several processes work beside each other. Has no effect where numpy was imported before, or where the user chose.
+# several processes work beside each other. Where numpy was imported before, `engine.one_thread` does it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -16,12 +16,14 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Facts = Mapping[str, Any]
@@ -162,7 +164,8 @@ class Work:
     def _compute(self, func: Callable[[Item], Parcel], items: Mapping[int, Item]) -> Iterator[tuple[int, Parcel]]:
         """Results as they come. After the death of a worker, what is not there is given out again while that brings anything."""
         if self.executor is None or len(items) < 2:
-            yield from ((i, func(item)) for i, item in items.items())
+            with one_thread():
+                yield from ((i, func(item)) for i, item in items.items())
             return
         todo, vain = dict(items), 0
         while todo:
@@ -182,6 +185,16 @@ class Work:
                 if vain == _ATTEMPTS or not isinstance(self.executor, Renewable):
                     raise death
                 self.executor.renew()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra in one thread, also where numpy was imported before exvivo could ask for it.
+
+    Its matrices are small: several threads took up to ten times the time of one on them, more on a busy machine.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def rng_for(seed: int, key: str) -> np.random.Generator:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from exvivo.engine import Memo, Parcel, Work, digest_frame, digest_of, rng_for, write_atomically
 
@@ -101,3 +102,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(target, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert target.read_bytes() == b"old"
+
+
+def test_work_keeps_linear_algebra_to_one_thread() -> None:
+    with threadpool_limits(limits=2, user_api="blas"):
+        parcel = Work().map(count_threads, [0], key=str, label="counting")[0]
+        after = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+    assert parcel.facts["threads"] == [1]
+    assert after == {2}
+
+
+def count_threads(_: int) -> Parcel:
+    return Parcel({}, {"threads": sorted({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})})

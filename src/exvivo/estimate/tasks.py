@@ -123,8 +123,8 @@ def estimate_task(task: Task) -> Parcel:
         {
             "effects": tabulate([registered]),
             "supplementary": tabulate(beside),
-            "ratios": RATIOS.from_rows(list_ratios(registered, without)).frame,
-            "diagnostics": DIAGNOSTICS.from_rows(list_diagnostics(registered, without, task.analysis)).frame,
+            "ratios": RATIOS.lay_out(list_ratios(registered, without)),
+            "diagnostics": DIAGNOSTICS.lay_out(list_diagnostics(registered, without, task.analysis)),
             "calls": list_calls([registered], EFFECTS.name, task).vstack(list_calls(beside, SUPPLEMENTARY.name, task)),
         }
     )
@@ -144,7 +144,7 @@ def list_calls(effects: Sequence[Effect], table: str, task: Task) -> pl.DataFram
 
 def tabulate(rows: Sequence[Effect]) -> pl.DataFrame:
     """Rows as a frame with the columns of ``EFFECTS``."""
-    return EFFECTS.from_rows([row.row() for row in rows]).frame
+    return EFFECTS.lay_out([row.row() for row in rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,3 +133,31 @@ def _step(here: Summit, how: Climb, share: Array) -> tuple[Array, Array]:
     step *= np.minimum(1.0, 2.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True, initial=0.0), 1e-300))
     step = np.clip(here.at + step, *box) - here.at
     return step, np.asarray((slope * step).sum(axis=1), dtype=np.float64)
+
+
+def step_within(slope: Array, matrix: Array, low: Array, high: Array, held: NDArray[np.bool_]) -> Array:
+    """Steps (s, m) to the bottom of parabolas with this slope (s, m) and curvature (s, m, m), between limits that hold zero.
+
+    Where a step ends at a limit, the others are taken as it is. What is held stays.
+    """
+    held, step = held.copy(), np.zeros_like(slope)
+    for _ in range(slope.shape[1]):
+        pull = np.where(held, 0.0, slope + np.einsum("sij,sj->si", matrix, step))
+        step = np.where(held, step, -np.linalg.solve(keep_free(matrix, held), pull[:, :, None])[:, :, 0])
+        beyond = ~held & ((step < low) | (step > high))
+        if not beyond.any():
+            break
+        held |= beyond
+        step = np.where(held, np.clip(step, low, high), 0.0)
+    return np.asarray(np.clip(step, low, high), dtype=np.float64)
+
+
+def keep_free(matrix: Array, held: NDArray[np.bool_]) -> Array:
+    """Curvature (s, m, m) of what is not held, the rest a multiple of the unit matrix."""
+    free = np.where(held[:, :, None] | held[:, None, :], 0.0, matrix)
+    return np.asarray(free + np.where(held[:, None, :], largest(free), 0.0) * np.eye(held.shape[1]), dtype=np.float64)
+
+
+def largest(matrix: Array) -> Array:
+    """Largest entry of each matrix, shape (s, 1, 1), never zero."""
+    return np.asarray(np.maximum(np.abs(matrix).max(axis=(1, 2), keepdims=True), 1e-200), dtype=np.float64)

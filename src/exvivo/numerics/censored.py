@@ -205,7 +205,9 @@ def _fit(pairs: _Pairs, rows: Rows, level: float) -> CensoredFits:
     stride = np.where(np.isnan(se), 0.5, se)
     df = pairs.informative[rows] - 1
     cutoff = np.asarray((df + 1) * np.log1p(special.stdtrit(df, 0.5 + level / 2) ** 2 / df), dtype=np.float64)
-    low, high = (_limit(pairs, rows, top, side * stride, cutoff) for side in (-1.0, 1.0))
+    twice = np.tile(np.arange(len(rows)), 2)
+    limits = _limit(pairs, rows[twice], top.take(twice), np.concatenate([-stride, stride]), cutoff[twice])
+    low, high = limits.reshape(2, -1)
     ratio = _profile(pairs, rows, top, np.zeros(len(rows)))[0]
     full, scale, centre = top.at @ pairs.free.T, pairs.scale[rows], pairs.centre[rows]
     return CensoredFits(

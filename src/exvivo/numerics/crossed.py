@@ -21,12 +21,12 @@ limits tell, and adds degrees of freedom accordingly.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, optimize
+from scipy import linalg
 
+from exvivo.numerics.ascent import step_within
 from exvivo.numerics.inference import Array, Estimate, infer_t
 from exvivo.numerics.mixed import indicate
 from exvivo.numerics.truncated import Box, match_box
@@ -34,6 +34,10 @@ from exvivo.numerics.truncated import Box, match_box
 FEWEST_BOUNDED_PAIRS = 3
 _VAGUE = 1e-3  # precision of the means' priors, in units of the values' variance, where nothing measured could carry flat ones
 _ZERO = 1e-7  # a relative variance below this is on the boundary
+_MOST_STEPS = 200
+_FLAT = 1e-11  # of the log-likelihood; no step is worth less
+_ROUNDING = 1e-11  # of the log-likelihood
+_FARTHEST = 2.0  # times one plus a parameter, in one step
 _START = 0.3  # relative variances from which the search begins
 _LARGEST_RATIO, _STEEPEST = 1e3, 20.0
 _NUGGET = 1e-7  # of a variance, more than rounding takes away
@@ -66,15 +70,16 @@ class CensoredCrossedFit:
 class _Model:
     """Values (comparators first, then drugs), their kind, and how they are made of differences and comparators.
 
-    `grams`: Z Z' of every component of the differences (n, n) and of the comparators (k, k), the residuals last.
+    Values = (`base` + slope `by_slope`) differences + comparators. `grams` (m, n, n): Z Z' of every component of the differences;
+    `theirs`: what every component of the comparators adds to the covariance of the values; the residuals last.
     """
 
     bounds: Array
     design: Array
-    to_comparator: Array
-    shared: Array
-    grams: list[Array]
-    other_grams: list[Array]
+    base: Array
+    by_slope: Array
+    grams: Array
+    theirs: Array
     measured: NDArray[np.intp]
     censored: NDArray[np.intp]
     spread: tuple[float, float]
@@ -89,7 +94,7 @@ class _State:
 
     log_likelihood: float
     covariance: Array
-    slopes: list[Array]
+    slopes: Array
     response: Array
     noise: Array
 
@@ -160,13 +165,14 @@ def _build(y: Array, x: Array, partners: Sequence[object], factors: Sequence[Seq
     both = _bounded(y, x)
     middle_x, d = x[both].mean(axis=1), (y[both] - x[both]).mean(axis=1)
     measured = int((exact[len(order) :] & (shared @ exact[: len(order)] > 0)).sum())
+    to_comparator, of_x = (shared / shared.sum(axis=0)).T, np.vstack([np.eye(len(order)), shared])
     return _Model(
         bounds=bounds,
         design=np.column_stack([np.ones(len(bounds)), np.arange(len(bounds)) >= len(order)]).astype(np.float64),
-        to_comparator=(shared / shared.sum(axis=0)).T,
-        shared=shared,
-        grams=[_gram(labels) for labels in factors] + [np.eye(len(y))],
-        other_grams=[_gram(labels) for labels in repeated] + [np.eye(len(order))],
+        base=np.vstack([np.zeros((len(order), len(y))), np.eye(len(y))]),
+        by_slope=of_x @ to_comparator,
+        grams=np.array([_gram(labels) for labels in factors] + [np.eye(len(y))]),
+        theirs=of_x @ np.array([_gram(labels) for labels in repeated] + [np.eye(len(order))]) @ of_x.T,
         measured=np.flatnonzero(exact),
         censored=np.flatnonzero(~exact),
         spread=(float(d.var()), float(middle_x.var()) or 1.0),
@@ -199,33 +205,61 @@ def _chain(model: _Model, at: Array, gradient: Array) -> Array:
 
 def _maximise(model: _Model) -> Array:
     """Parameters at the maximum of the restricted likelihood: relative variances, ln residual, slope, and the same of comparators."""
-    m, k = len(model.grams), len(model.other_grams)
+    m, k = len(model.grams), len(model.theirs)
     of_d, of_x = (float(np.log(part)) for part in model.spread)
     ratio, (least, most) = (0.0, _LARGEST_RATIO), _RESIDUAL
     box = [ratio] * (m - 1) + [(of_d + least, of_d + most), (-_STEEPEST, _STEEPEST)] + [ratio] * (k - 1) + [(of_x + least, of_x + most)]
     begin = np.array([_START] * (m - 1) + [of_d - 0.3, model.slope] + [1.0] * (k - 1) + [of_x - 0.7])
-    found = optimize.minimize(
-        partial(_objective, model),
-        begin,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=box,
-        options={"ftol": 1e-12, "gtol": 1e-7, "maxiter": 200},
-    )
-    best = np.asarray(found.x, dtype=np.float64)
+    best = _descend(model, begin, np.array(box).T)
     relative = np.ones(best.size, dtype=bool)
     relative[[m - 1, m, -1]] = False
     return np.where(relative & (best < _ZERO), 0.0, best)
 
 
+def _descend(model: _Model, at: Array, box: Array) -> Array:
+    """Quasi-Newton steps within the box, from the expected information, the curvature learnt on the way."""
+    (value, slope), bend, share = _objective(model, at), _information(model, at), 1.0
+    for _ in range(_MOST_STEPS):
+        held = (at <= box[0]) & (slope >= 0) | (at >= box[1]) & (slope <= 0)
+        step = step_within(slope[None], bend[None] / share, (box[0] - at)[None], (box[1] - at)[None], held[None])[0]
+        step /= max(1.0, float((np.abs(step) / (_FARTHEST * (1 + np.abs(at)))).max()))
+        if -float(slope @ step) <= _FLAT:
+            break
+        there = np.where(step <= box[0] - at, box[0], at + step)
+        lower, tilted = _objective(model, there)
+        share = min(1.0, 4 * share) if lower < value + _ROUNDING else share / 4
+        if lower < value + _ROUNDING:
+            bend = _learn(bend, there - at, tilted - slope)
+            at, value, slope = there, lower, tilted
+    return at
+
+
+def _learn(bend: Array, step: Array, change: Array) -> Array:
+    """Curvature that agrees with the change of slope along a step, as far as it stays that of a valley (Powell's damping)."""
+    bent = bend @ step
+    size, along = float(step @ bent), float(step @ change)
+    if along < 0.2 * size:
+        mix = 0.8 * size / (size - along)
+        change = mix * change + (1 - mix) * bent
+        along = float(step @ change)
+    return np.asarray(bend + np.outer(change, change) / along - np.outer(bent, bent) / size, dtype=np.float64)
+
+
 def _objective(model: _Model, at: Array) -> tuple[float, Array]:
     """Negative restricted log-likelihood and its gradient."""
     state = _evaluate(model, _raw(model, at))
-    V = state.covariance + np.diag(state.noise)
-    P = _residual_precision(V, model.design, model.vague)[0]
+    P = _residual_precision(state.covariance + np.diag(state.noise), model.design, model.vague)[0]
     Py = P @ state.response
-    gradient = np.array([0.5 * (np.sum(P * slope) - Py @ slope @ Py) for slope in state.slopes])
-    return -state.log_likelihood, _chain(model, at, gradient)
+    return -state.log_likelihood, _chain(model, at, 0.5 * (np.tensordot(state.slopes, P) - state.slopes @ Py @ Py))
+
+
+def _information(model: _Model, at: Array) -> Array:
+    """Expected information by the parameters of the search, with the measurements that stand for limits held."""
+    state = _evaluate(model, _raw(model, at))
+    P = _residual_precision(state.covariance + np.diag(state.noise), model.design, model.vague)[0]
+    moved = P @ state.slopes
+    by_raw = 0.5 * np.einsum("iab,jba->ij", moved, moved)
+    return np.array([_chain(model, at, row) for row in np.array([_chain(model, at, row) for row in by_raw]).T])
 
 
 def _residual_precision(V: Array, X: Array, vague: float = 0.0) -> tuple[Array, Array, Array]:
@@ -236,20 +270,15 @@ def _residual_precision(V: Array, X: Array, vague: float = 0.0) -> tuple[Array, 
     return W - WX @ covariance @ WX.T, W, covariance
 
 
-def _covariance(model: _Model, raw: Array) -> tuple[Array, list[Array]]:
+def _covariance(model: _Model, raw: Array) -> tuple[Array, Array]:
     """Covariance of all values and its derivatives by the parameters."""
     m = len(model.grams)
-    beta, k = float(raw[m]), model.to_comparator.shape[0]
-    by_slope = np.vstack([model.to_comparator, model.shared @ model.to_comparator])
-    of_d = beta * by_slope
-    of_d[k:] += np.eye(len(model.shared))
-    of_x = np.vstack([np.eye(k), model.shared])
-    slopes = [of_d @ gram @ of_d.T for gram in model.grams]
-    middle = np.tensordot(raw[:m], np.array(model.grams), axes=1)
-    half = by_slope @ middle @ of_d.T
-    slopes += [half + half.T] + [of_x @ gram @ of_x.T for gram in model.other_grams]
-    total = of_d @ middle @ of_d.T + of_x @ np.tensordot(raw[m + 1 :], np.array(model.other_grams), axes=1) @ of_x.T
-    return total, slopes
+    of_d = model.base + float(raw[m]) * model.by_slope
+    ours = of_d @ model.grams @ of_d.T
+    middle = np.tensordot(raw[:m], model.grams, axes=1)
+    half = model.by_slope @ middle @ of_d.T
+    slopes = np.concatenate([ours, (half + half.T)[None], model.theirs])
+    return np.tensordot(raw[:m], ours, axes=1) + np.tensordot(raw[m + 1 :], model.theirs, axes=1), slopes
 
 
 def _evaluate(model: _Model, raw: Array) -> _State:

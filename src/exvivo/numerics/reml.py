@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
+from exvivo.numerics.ascent import keep_free, largest, step_within
 from exvivo.numerics.inference import Array
 
 Pairs = tuple[tuple[int, int], ...]
@@ -311,8 +312,7 @@ def _finish(c: Contrasts, x: Array) -> Array:
 def _projected(here: _Places, share: Array) -> tuple[Array, Array]:
     """Where steps lead (s, m) that stay within reach and leave no variance negative, and what they promise (s,).
 
-    Newton's where the curvature is that of a valley, else Fisher's, whose expected curvature always is. Where a step ends at a
-    limit, the others are taken as it is.
+    Newton's where the curvature is that of a valley, else Fisher's, whose expected curvature always is.
     """
     unit = here.x + _NEAR
     area = unit[:, :, None] * unit[:, None, :]
@@ -320,32 +320,12 @@ def _projected(here: _Places, share: Array) -> tuple[Array, Array]:
     lowest = (floor - here.x) / unit
     highest = np.minimum(_FARTHEST * (1 + here.x), _LARGEST - here.x) / unit
     slope, bend, expected = here.slope * unit, here.bend * area, here.expected * area
-    held, step = (here.x <= 0) & (slope >= 0), np.zeros_like(slope)
-    root = np.linalg.eigvalsh(_free(bend, held))
+    held = (here.x <= 0) & (slope >= 0)
+    root = np.linalg.eigvalsh(keep_free(bend, held))
     valley = root[:, 0] > 1e-10 * root[:, -1]
-    matrix = np.where(valley[:, None, None], bend, expected + 1e-10 * _largest(expected) * np.eye(held.shape[1]))
-    matrix /= share[:, None, None]
-    for _ in range(held.shape[1]):
-        pull = np.where(held, 0.0, slope + np.einsum("sij,sj->si", matrix, step))
-        step = np.where(held, step, -np.linalg.solve(_free(matrix, held), pull[:, :, None])[:, :, 0])
-        beyond = ~held & ((step < lowest) | (step > highest))
-        if not beyond.any():
-            break
-        held |= beyond
-        step = np.where(held, np.clip(step, lowest, highest), 0.0)
-    step = np.clip(step, lowest, highest)
+    matrix = np.where(valley[:, None, None], bend, expected + 1e-10 * largest(expected) * np.eye(held.shape[1]))
+    step = step_within(slope, matrix / share[:, None, None], lowest, highest, held)
     return np.where(step <= lowest, floor, here.x + step * unit), np.abs(slope * step).sum(axis=1)
-
-
-def _free(matrix: Array, held: NDArray[np.bool_]) -> Array:
-    """Curvature (s, m, m) of what is not held, the rest a multiple of the unit matrix."""
-    free = np.where(held[:, :, None] | held[:, None, :], 0.0, matrix)
-    return np.asarray(free + np.where(held[:, None, :], _largest(free), 0.0) * np.eye(held.shape[1]), dtype=np.float64)
-
-
-def _largest(matrix: Array) -> Array:
-    """Largest entry of each matrix, shape (s, 1, 1), never zero."""
-    return np.asarray(np.maximum(np.abs(matrix).max(axis=(1, 2), keepdims=True), 1e-200), dtype=np.float64)
 
 
 def _look(c: Contrasts, x: Array) -> _Places:

@@ -191,4 +191,5 @@ def _limit(ratio: Callable[[float], float], centre: float, step: float, cutoff: 
         if abs(outer - centre) > FARTHEST * abs(step):
             return float(np.copysign(np.inf, step))
         inner, outer = outer, centre + 2 * (outer - centre)
-    return float(optimize.brentq(lambda at: ratio(at) - cutoff, inner, outer, xtol=1e-9 * abs(step)))
+    wanted = np.sqrt(cutoff)  # the root of the ratio is nearly straight
+    return float(optimize.brentq(lambda at: np.sqrt(ratio(at)) - wanted, inner, outer, xtol=1e-10 * abs(step)))

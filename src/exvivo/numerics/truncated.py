@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import linalg
+from scipy.linalg import lapack
 
 from exvivo.numerics.bivariate import FAR, log_interval_probability
 from exvivo.numerics.inference import Array
@@ -73,7 +73,7 @@ def match_box(covariance: ArrayLike, limits: ArrayLike, *, start: Box | None = N
     for turn in range(_ROUNDS):
         mean, variance = _leave_one_out(S, precision, shift)
         log_mass, inner_mean, inner_variance = _truncate(mean, variance, bounds)
-        new_precision = np.clip(1 / inner_variance - 1 / variance, _LEAST_PRECISION, _MOST_PRECISION)
+        new_precision = _clip(1 / inner_variance - 1 / variance, _LEAST_PRECISION, _MOST_PRECISION)
         new_shift = (inner_mean - mean) / variance + inner_mean * new_precision
         moved = np.abs(new_precision - precision) / (1 / variance + precision)
         if moved.max() < _SETTLED:
@@ -87,8 +87,12 @@ def match_box(covariance: ArrayLike, limits: ArrayLike, *, start: Box | None = N
 def _factor(S: Array, precision: Array) -> tuple[Array, Array]:
     """Cholesky factor L of I + T S T with T the root of the precisions, and L^-1 T."""
     root = np.sqrt(precision)
-    L = linalg.cholesky(np.eye(len(S)) + root[:, None] * S * root, lower=True, check_finite=False)
-    return L, linalg.solve_triangular(L, np.diag(root), lower=True, check_finite=False)
+    inner = root[:, None] * S * root
+    inner[np.diag_indices(len(S))] += 1.0
+    L, failed = lapack.dpotrf(inner, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError("the covariance is not positive definite")
+    return L, lapack.dtrtri(L, lower=1)[0] * root
 
 
 def _leave_one_out(S: Array, precision: Array, shift: Array) -> tuple[Array, Array]:
@@ -99,15 +103,20 @@ def _leave_one_out(S: Array, precision: Array, shift: Array) -> tuple[Array, Arr
     """
     _, half = _factor(S, precision)
     measured = shift / precision
-    inverse = np.einsum("ki,ki->i", half, half)
+    inverse = (half**2).sum(axis=0)
     beside = 1 / inverse - 1 / precision, measured - half.T @ (half @ measured) / inverse
     reduced = half @ S
-    spread = np.maximum(1 - np.einsum("ki,ki->i", reduced, reduced), _LEAST_SHARE)
+    spread = np.maximum(1 - (reduced**2).sum(axis=0), _LEAST_SHARE)
     without = 1 / np.maximum(1 / spread - precision, _LEAST_PRECISION)
     together = without, without * ((S @ shift - reduced.T @ (reduced @ shift)) / spread - shift)
     strong = precision > 1.0
-    variance = np.clip(np.where(strong, beside[0], together[0]), _LEAST_SHARE, 1.0)
-    return np.clip(np.where(strong, beside[1], together[1]), -_FARTHEST, _FARTHEST), variance
+    variance = _clip(np.where(strong, beside[0], together[0]), _LEAST_SHARE, 1.0)
+    return _clip(np.where(strong, beside[1], together[1]), -_FARTHEST, _FARTHEST), variance
+
+
+def _clip(values: Array, low: float | Array, high: float) -> Array:
+    """As numpy's, which takes longer than everything around it."""
+    return np.asarray(np.minimum(np.maximum(values, low), high), dtype=np.float64)
 
 
 def _log_density(S: Array, precision: Array, shift: Array) -> float:
@@ -120,7 +129,7 @@ def _log_density(S: Array, precision: Array, shift: Array) -> float:
 def _truncate(mean: Array, variance: Array, bounds: Array) -> tuple[Array, Array, Array]:
     """Ln mass, mean and variance of normal values within limits."""
     sd = np.sqrt(variance)
-    a, b = np.clip((bounds - mean[:, None]) / sd[:, None], -FAR, FAR).T
+    a, b = _clip((bounds - mean[:, None]) / sd[:, None], -FAR, FAR).T
     log_mass = log_interval_probability(a, b)
     at_a, at_b = (np.exp(np.minimum(-0.5 * z**2 - _LOG_ROOT_2PI - log_mass, 300.0)) for z in (a, b))
     tilt, width = at_a - at_b, b - a
@@ -129,4 +138,4 @@ def _truncate(mean: Array, variance: Array, bounds: Array) -> tuple[Array, Array
     tilt = np.where(narrow, (a + b) / 2 * (1 - width**2 / 12), tilt)
     kept = np.where(narrow, width**2 / 12, kept)
     least = np.where(width > 0, np.minimum(_LEAST_SHARE, width**2 / 12), _LEAST_SHARE)
-    return log_mass, mean + sd * tilt, variance * np.clip(kept, least, 1.0)
+    return log_mass, mean + sd * tilt, variance * _clip(kept, least, 1.0)

@@ -123,7 +123,7 @@ def _read(path: Path) -> Case:
         results, judge = stored["results"], _read_tolerances(stored["judge"])
         named = stored.get("data") or _borrowed(stored)
         names = [named] if isinstance(named, str) else list(named)
-        tables = tuple(_read_table(path.with_name(name if name.endswith(".csv") else f"{name}.csv")) for name in names)
+        tables = tuple(_read_table(path.parent / (name if name.endswith(".csv") else f"{name}.csv")) for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         found = f"no reference case ({type(error).__name__}: {error})"
         raise InputError(

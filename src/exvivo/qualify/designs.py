@@ -178,6 +178,8 @@ def marginal_means(design: Design, over: Sequence[str]) -> tuple[list[tuple[str,
     for name, own in design.variables.items():
         if isinstance(own, Factor):
             variables[name] = Factor(tuple(cell[factors.index(name)] for cell in grid), own.levels, own.coding)
+        elif own.ndim > 1:
+            raise TypeError(f"means at the mean of '{name}' are not known")
         else:
             variables[name] = np.full(len(grid), float(own.mean()))
     rows = code_terms(design.terms, variables, intercept=design.intercept, rows=len(grid)).matrix
@@ -301,13 +303,14 @@ def _value(tree: ast.expr, names: Mapping[str, str], table: Columns) -> Array:
             return table.numbers(names[key])
         case ast.Constant(value=int() | float() as number):
             return np.asarray(float(number))
-        case ast.Call(func=ast.Name(id=function), args=[argument]) if function in _FUNCTIONS:
+        case ast.Call(func=ast.Name(id=function), args=[argument], keywords=[]) if function in _FUNCTIONS:
             return _FUNCTIONS[function](_value(argument, names, table))
         case ast.BinOp() if type(tree.op) in _ARITHMETIC:
             return _ARITHMETIC[type(tree.op)](_value(tree.left, names, table), _value(tree.right, names, table))
         case ast.UnaryOp(op=ast.USub()):
             return -_value(tree.operand, names, table)
-    raise ValueError(f"'{ast.unparse(tree)}' is not known in model formulas")
+    written = re.sub(r"\bv\d+_", lambda key: names.get(key[0], key[0]), ast.unparse(tree))
+    raise ValueError(f"'{written}' is not known in model formulas")
 
 
 _ARITHMETIC: Mapping[type[ast.operator], Callable[[Array, Array], Array]] = MappingProxyType(

@@ -190,13 +190,16 @@ def _print(tree: ast.expr, names: dict[str, str]) -> str:
         case ast.Constant():
             return str(tree.value)
         case ast.Call():
-            return f"{_print(tree.func, names)}({', '.join(_print(argument, names) for argument in tree.args)})"
+            named = [f"{names.get(own.arg or '', own.arg)} = {_print(own.value, names)}" for own in tree.keywords]
+            given = [_print(argument, names) for argument in tree.args]
+            return f"{_print(tree.func, names)}({', '.join([*given, *named])})"
         case ast.UnaryOp(op=ast.USub()):
             return f"-{_print(tree.operand, names)}"
         case ast.BinOp():
             sign = "^" if isinstance(tree.op, ast.MatMult) else _SPACED.get(type(tree.op), ":")
             return f"{_grouped(tree.left, names)}{sign}{_grouped(tree.right, names)}"
-    raise ValueError(f"{ast.dump(tree)} is not known in model formulas")
+    written = re.sub(r"\bv\d+_", lambda key: names.get(key[0], key[0]), ast.unparse(tree))
+    raise ValueError(f"'{written}' is not known in model formulas")
 
 
 def _grouped(tree: ast.expr, names: dict[str, str]) -> str:

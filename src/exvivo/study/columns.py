@@ -55,7 +55,11 @@ class TableKind:
 
     def from_rows(self, rows: Sequence[Mapping[str, object]]) -> "Table":
         """Table from one mapping per row; absent cells are empty."""
-        return self.build(pl.DataFrame(list(rows), schema={c.name: c.dtype for c in self.columns}, orient="row", strict=True))
+        return self.build(self.lay_out(rows))
+
+    def lay_out(self, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+        """Frame from one mapping per row, its types checked and nothing else: parts of a table that is built, and checked, as a whole."""
+        return pl.DataFrame(list(rows), schema={c.name: c.dtype for c in self.columns}, orient="row", strict=True)
 
     def empty(self) -> "Table":
         """Table without rows."""

@@ -109,3 +109,23 @@ def test_expressions_of_columns() -> None:
 def test_rows_with_gaps_are_left_out() -> None:
     table = Columns({"y": ("1", "NA", "3"), "g": ("a", "b", ""), "unused": ("", "", "")})
     assert drop_missing(table, ["y", "g"]).labels("y") == ("1",)
+
+
+def test_polynomials_of_values_are_those_of_poly() -> None:
+    design = build_design(parse_formula("y ~ poly(y, 2)"), TABLE)
+    assert design.names == ("(Intercept)", "poly(y, 2)1", "poly(y, 2)2")
+    second = [0.38957073515, 0.25377950220, 0.00948327805, -0.36996420323, -0.69227929773, 0.40940998556]
+    np.testing.assert_allclose(design.matrix[:, 2], second, atol=1e-10)
+    with pytest.raises(TypeError, match=r"poly\(y, 2\)"):
+        marginal_means(build_design(parse_formula("y ~ arm * poly(y, 2)"), TABLE), ["arm"])
+
+
+def test_slopes_within_a_factor_leave_its_reference_alone() -> None:
+    names = ["(Intercept)", "labz", "labx", "laby:dose", "labz:dose", "labx:dose"]
+    assert build_design(parse_formula("y ~ lab / dose"), TABLE, names).names == tuple(names)
+
+
+@pytest.mark.parametrize("expression", ["poly(dose, 2, raw = TRUE)", "scale(dose, scale = FALSE)", "cut(dose, 2)"])
+def test_what_is_not_known_is_refused_as_it_was_written(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"\(dose, .*\)' is not known in model formulas"):
+        build_design(parse_formula(f"y ~ {expression}"), TABLE)

@@ -48,7 +48,7 @@ def test_random_terms_are_those_of_lme4(bar: str, parts: list[RandomPart]) -> No
     assert found.response == "log(y)"
 
 
-@pytest.mark.parametrize("text", ["y + x", "y ~ a +", "y ~ a ? b", "y ~ a % b"])
+@pytest.mark.parametrize("text", ["y + x", "y ~ a +", "y ~ a ? b", "y ~ a % b", "y ~ I(a > 2)", "y ~ a %in% b"])
 def test_what_is_no_formula_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_formula(text)
