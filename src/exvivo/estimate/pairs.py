@@ -136,17 +136,18 @@ class Cultures:
 def pair_up(drug: Sequence[Reading], comparator: Sequence[Reading]) -> Pairs:
     """Pairs by donor and serum donor.
 
-    A reading without a serum donor stands for all sera of its donor in the other arm (cultures without serum).
+    Where an arm saw no serum at all, each of its readings stands for all sera of its donor in the other arm; in an arm that saw
+    serum a reading without a serum donor has no partner but its like.
     """
     partner = {r.key: r for r in comparator}
-    shared = {r.donor: r for r in comparator if not r.serum_donor}
-    own = {r.key for r in drug}
+    of_donor: dict[str, list[Reading]] = {}
+    for r in comparator:
+        of_donor.setdefault(r.donor, []).append(r)
+    bare = any(not any(r.serum_donor for r in arm) for arm in (drug, comparator))
 
     def partners(reading: Reading) -> list[Reading]:
-        found = partner.get(reading.key) or shared.get(reading.donor)
-        if found or reading.serum_donor:
-            return [found] if found else []
-        return [r for r in comparator if r.donor == reading.donor and r.key not in own]
+        own = partner.get(reading.key)
+        return [own] if own else of_donor.get(reading.donor, []) if bare else []
 
     matched = [(reading, partners(reading)) for reading in drug]
     complete = sorted(((a, b) for a, found in matched for b in found), key=lambda pair: (pair[0].key, pair[1].key))

@@ -179,3 +179,14 @@ def test_ratios_that_floating_point_alone_tells_apart_are_the_same(kit: Kit, pla
     (row,) = effects.effects.rows()
     assert (row["ci_low"], row["ci_high"], row["p"]) == (row["estimate"], row["estimate"], 0.0)
     assert effects.calls.height == 0  # R refuses data that are constant
+
+
+@pytest.mark.parametrize("drug", ["vehicle", "ruxolitinib"])
+def test_a_serum_donor_that_nobody_wrote_down_is_not_guessed(kit: Kit, plan: AnalysisPlan, drug: str) -> None:
+    study = kit.healthy(8, 10)
+    (s3,) = kit.only(plan, "S3").outcomes
+    alone = replace(plan, outcomes=(s3.model_copy(update={"readouts": ("CCL18",)}),))
+    place = next(i for i, r in enumerate(study) if r["serum_donor"] and r["drug"] == drug)
+    gone = [r | {"serum_donor": None} if i == place else r for i, r in enumerate(study)]
+    whole, left = (kit.estimate(rows, alone).ratios.rows() for rows in (study, gone))
+    assert len(whole) == len(left) + 1
