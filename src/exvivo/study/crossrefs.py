@@ -220,7 +220,7 @@ def _check_modifiers(tree: Tree) -> Iterator[Fault]:
         for key in needed:
             if not _items(modifier, key):
                 yield where, f"a modifier of kind '{_node(modifier, 'kind')}' needs the key '{key}'"
-        if _node(modifier, "measurement_sd") is not None and _node(modifier, "kind") != "continuous":
+        if _node(modifier, "measurement_sd") is not None and _node(modifier, "kind") in ("binary", "categorical"):
             told = "'measurement_sd' is the error of a score, and only a modifier of kind 'continuous' is one"
             yield (*where, "measurement_sd"), f"{told}. Leave the key out"
 
