@@ -7,13 +7,11 @@ All fit the same studies and must agree: estimates with both peers, Kenward-Roge
 than 0.1 s; with missing pairs and Kenward-Roger at least 50 times as fast as statsmodels' MixedLM (which has no such p-value) and 200
 times as lmerTest with pbkrtest; registered estimates and closed-form sensitivities of the demo study (24 patients, 8 healthy donors,
 drawn as tables) in less than 1 s after import, what is refitted or resampled in less than 60 s; likelihoods with limits that are not
-registered are told apart. Processor time of all threads, the best
-of the repetitions, so that a busy machine does not blur the ratios; for R the user and system time that it gives. A missed target makes
-the command exit with 1.
+registered are told apart. Processor time of all threads, the best of the repetitions, so that a busy machine does not blur the
+ratios; for R the user and system time that it gives. A missed target makes the command exit with 1.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -24,8 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the package does where it is imported first: threads only wait for each other here
 
 import numpy as np
 import numpy.typing as npt
