@@ -12,7 +12,7 @@ import polars as pl
 from exvivo.estimate.effect import name_serum_effect
 from exvivo.estimate.pairs import held_apart
 from exvivo.numerics.multiplicity import ADJUSTMENTS, Intersection, adjust_graph, adjust_graph_closed
-from exvivo.study.graphs import expand_graph
+from exvivo.study.graphs import expand_graph, list_readouts
 from exvivo.study.model import Factor, Graph, Outcome
 
 
@@ -44,9 +44,7 @@ def adjust_family(p: Sequence[float | None], rule: str) -> list[float | None]:
 
 def walk_graph(effects: pl.DataFrame, outcomes: Sequence[Outcome], graph: Graph) -> pl.DataFrame:
     """Rows with `p_graph` of the estimates that are hypotheses of the graph; one without p-value counts as p = 1 and gets none."""
-    hypotheses = expand_graph(
-        graph.weights, graph.transitions, {outcome.id: outcome.readouts for outcome in outcomes if not outcome.modifiers}
-    )
+    hypotheses = expand_graph(graph.weights, graph.transitions, list_readouts(outcomes))
     p = {(outcome, readout): p for outcome, readout, p in effects.select("outcome", "readout", "p").iter_rows()}
     raw = [1.0 if p.get(name) is None else p[name] for name in hypotheses.names]
     test = Intersection(graph.test)

@@ -12,7 +12,7 @@ from exvivo.report.numbers import print_p
 from exvivo.report.sections import Grid, GridRow, heads, real
 from exvivo.report.theme import BLUE, GREY, INK, Row, Spec, draw, layer, linear_scale, quantity
 from exvivo.report.wording import Wording
-from exvivo.study.graphs import expand_graph, list_nodes
+from exvivo.study.graphs import expand_graph, list_nodes, list_readouts
 from exvivo.study.protocol import Protocol
 from exvivo.study.run import Run
 
@@ -44,7 +44,7 @@ def list_hypotheses(run: Run, words: Wording) -> Grid:
     graph = run.protocol.analysis.rules.graph
     if graph is None:
         return Grid((), ())
-    expanded = expand_graph(graph.weights, graph.transitions, _readouts(run.protocol))
+    expanded = expand_graph(graph.weights, graph.transitions, list_readouts(run.protocol.analysis.outcomes))
     held = {(row["outcome"], row["readout"]): row for row in run.effects.effects.rows() if not row["modifier"]}
     alpha = run.protocol.analysis.rules.alpha
     rows = []
@@ -72,10 +72,6 @@ def draw_graph(protocol: Protocol) -> Spec | None:
     return _draw(list(nodes.values()), arrows)
 
 
-def _readouts(protocol: Protocol) -> dict[str, tuple[str, ...]]:
-    return {outcome.id: outcome.readouts for outcome in protocol.analysis.outcomes if not outcome.modifiers}
-
-
 def _place_nodes(weights: Mapping[str, float], transitions: Mapping[str, Mapping[str, float]], protocol: Protocol) -> dict[str, Node]:
     """Columns by distance from the nodes that start with alpha; a node that alpha cannot reach stands in the last."""
     names = list_nodes(weights, transitions)
@@ -91,7 +87,7 @@ def _place_nodes(weights: Mapping[str, float], transitions: Mapping[str, Mapping
     for name in names:
         columns.setdefault(depth.get(name, last), []).append(name)
     tallest = max(len(column) for column in columns.values())
-    readouts = _readouts(protocol)
+    readouts = list_readouts(protocol.analysis.outcomes)
     return {
         name: Node(
             _label(name, readouts, protocol),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exvivo.errors import unknown
+from exvivo.study.model import Outcome
 
 Location = tuple[str | int, ...]
 Fault = tuple[Location, str]
@@ -50,6 +51,11 @@ def expand_graph(
                 for taker in takers:
                     edges[place[giver]][place[taker]] += share / len(takers)
     return Hypotheses(names, tuple(start), tuple(tuple(row) for row in edges))
+
+
+def list_readouts(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+    """Readouts of every outcome that a graph may name: those without modifiers."""
+    return {outcome.id: outcome.readouts for outcome in outcomes if not outcome.modifiers}
 
 
 def list_nodes(weights: Mapping[str, Any], transitions: Mapping[str, Any]) -> list[str]:
